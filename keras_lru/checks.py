@@ -1,0 +1,58 @@
+"""Checks of arguments: each names the argument and what was received."""
+
+import numbers
+
+
+def check_positive_integer(name, value):
+    """Raise `ValueError` unless `value` is a positive integer; return it as `int`."""
+    valid = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not valid or value <= 0:
+        raise ValueError(
+            f"`{name}` must be a positive integer. Received: {name}={value!r}"
+        )
+    return int(value)
+
+
+def check_choice(name, value, choices):
+    """Raise `ValueError` unless `value` is one of `choices`."""
+    choices = tuple(choices)
+    if value not in choices:
+        raise ValueError(
+            f"`{name}` must be one of {choices}. Received: {name}={value!r}"
+        )
+
+
+def check_fraction(name, value):
+    """Raise `ValueError` unless `value` is a number in [0, 1)."""
+    if not (isinstance(value, numbers.Real) and 0 <= value < 1):
+        raise ValueError(
+            f"`{name}` must be a number in [0, 1). Received: {name}={value!r}"
+        )
+
+
+def fits(value, shape):
+    """Whether `value` is a tensor of that shape, as far as both are known."""
+    received = getattr(value, "shape", None)
+    return (
+        received is not None
+        and len(received) == len(shape)
+        and all(
+            size is None or expected is None or size == expected
+            for size, expected in zip(received, shape, strict=True)
+        )
+    )
+
+
+def describe(value):
+    """What an error message says of a tensor, or of what should have been one."""
+    shape = getattr(value, "shape", None)
+    return repr(value) if shape is None else f"shape {tuple(shape)}"
+
+
+def check_shape(name, value, *shapes):
+    """Raise `ValueError` unless `value` has one of `shapes`, None for any size."""
+    if not any(fits(value, shape) for shape in shapes):
+        raise ValueError(
+            f"`{name}` must have shape {' or '.join(map(str, shapes))}, where None "
+            f"stands for any size. Received: {describe(value)}"
+        )
