@@ -1,0 +1,55 @@
+"""The one place that chooses how a recurrence is computed."""
+
+from keras_lru.ops import backend
+from keras_lru.ops.time_invariant import ALGORITHMS
+
+SCANS = ("auto", *ALGORITHMS)
+_MAX_BLOCK = {"cpu": 4, "accelerator": 16}
+
+
+def check_scan(scan):
+    """Raise `ValueError` unless `scan` names an algorithm."""
+    if scan not in SCANS:
+        raise ValueError(f"`scan` must be one of {SCANS}. Received: scan={scan!r}")
+
+
+def check_block_size(block_size):
+    """Raise `ValueError` unless `block_size` is `"auto"` or a positive integer."""
+    valid = isinstance(block_size, int) and not isinstance(block_size, bool)
+    if block_size != "auto" and not (valid and block_size > 0):
+        raise ValueError(
+            '`block_size` must be "auto" or a positive integer. '
+            f"Received: block_size={block_size!r}"
+        )
+
+
+def resolve_scan(scan, length):
+    """Algorithm for a time-invariant recurrence over `length` steps (None: unknown)."""
+    check_scan(scan)
+    if scan == "auto":
+        if backend.has_accelerator():
+            scan = "associative"
+        else:
+            scan = "sequential" if backend.has_compiled_loops() else "chunked"
+    if scan == "associative" and length is None:
+        return "chunked"
+    return scan
+
+
+def resolve_block_size(block_size, length, input_dim, output_dim, state_size):
+    """Steps per block of `diagonal_ssm`, for `length` steps (None: unknown).
+
+    A block of T steps stores and scans T times fewer states, for T·H·O extra products
+    a step beside the 2·N·(H + O) of the projections.
+    """
+    check_block_size(block_size)
+    if block_size == "auto":
+        limit = _MAX_BLOCK["accelerator" if backend.has_accelerator() else "cpu"]
+        # Extra products stay under about half of the projections'.
+        affordable = state_size * (input_dim + output_dim) // (input_dim * output_dim)
+        block_size = 1
+        while 2 * block_size <= min(limit, affordable):
+            block_size *= 2
+    if length is not None:
+        block_size = min(block_size, max(length, 1))
+    return block_size

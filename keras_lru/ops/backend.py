@@ -1,0 +1,53 @@
+"""The one module that asks which backend, and which device, runs."""
+
+import keras
+from keras import ops
+
+
+def has_compiled_loops() -> bool:
+    """Whether a loop step costs about a microsecond (XLA) and not a kernel launch each.
+
+    On TensorFlow the answer stays `False` under `jit_compile=True`: the choice is made
+    while tracing, when it is not known yet who will run the graph.
+    """
+    return keras.backend.backend() == "jax"
+
+
+def has_accelerator() -> bool:
+    """Whether the default device is a GPU or a TPU."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.default_backend() != "cpu"
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return bool(
+            tf.config.list_logical_devices("GPU")
+            or tf.config.list_logical_devices("TPU")
+        )
+    return False
+
+
+def static_size(x, axis: int) -> int | None:
+    """Size of `x` along `axis` as a Python integer, `None` if unknown while tracing."""
+    size = x.shape[axis]
+    return size if isinstance(size, int) else None
+
+
+def doubling_loop(cond, body, loop_vars):
+    """`while_loop` of at most 31 rounds that every backend differentiates in reverse.
+
+    31 doublings reach past any tensor axis.
+    """
+    if keras.backend.backend() == "jax":
+        # JAX differentiates a loop only where its length is static.
+        return ops.fori_loop(
+            0,
+            31,
+            lambda _, loop_vars: ops.cond(
+                cond(*loop_vars), lambda: body(*loop_vars), lambda: loop_vars
+            ),
+            loop_vars,
+        )
+    return ops.while_loop(cond, body, loop_vars, maximum_iterations=31)

@@ -1,0 +1,146 @@
+"""The recurrence x ← a ⊙ x + b for a coefficient that does not depend on time.
+
+Since `a` is constant a scan need not carry it: elements a distance `s` apart combine
+as `a**s · earlier + later`, and the powers come from the polar form of `a`. Time is
+axis 1; everything is packed (see `complex`).
+
+Three algorithms compute the same thing:
+
+- `sequential`: a loop over time. Least memory traffic; one loop step per element.
+- `chunked`: loops run side by side in all chunks of time, then over the chunks.
+- `associative`: chunks of chunks, down to one. No loop at all, logarithmic depth.
+
+They share one hand-written gradient, which is the same recurrence run backwards with
+the conjugate coefficient, and which keeps nothing but the states.
+"""
+
+from keras import ops, tree
+
+from keras_lru.ops import complex as cx
+from keras_lru.ops.backend import static_size
+
+ALGORITHMS = ("sequential", "chunked", "associative")
+CHUNK = 16
+RADIX = 4
+
+
+def entry_states(
+    a, log_modulus, angle, b, initial_state, algorithm, stride=1, reverse=False
+):
+    """State before each step, and after the last, of `x ← a·x + b_t`.
+
+    Args:
+        a: Coefficient, packed, `(2·n,)`. The gradient flows through this form.
+        log_modulus: `a = exp(stride · (log_modulus + i·angle))`, `(n,)`; used for the
+            values of powers only.
+        angle: See `log_modulus`, `(n,)`.
+        b: Inputs, packed, `(batch, time, 2·n)`, of one step at least.
+        initial_state: State before the first step, packed, `(batch, 2·n)`.
+        algorithm: One of `ALGORITHMS`. `"associative"` needs a static length.
+        stride: Positive integer, see `log_modulus`.
+        reverse: If true, time runs from the last step to the first.
+
+    Returns:
+        `(entries, last)`: `(batch, time, 2·n)`, where `entries[:, t]` is the state that
+        step `t` started from, and `(batch, 2·n)`, the state after all steps.
+    """
+    run = {"sequential": _sequential, "chunked": _chunked, "associative": _associative}[
+        algorithm
+    ]
+
+    @ops.custom_gradient
+    def recurrence(a, log_modulus, angle, b, initial_state):
+        entries, last = run(
+            a,
+            lambda j: cx.power(log_modulus, angle, stride * j),
+            b,
+            initial_state,
+            reverse,
+        )
+
+        def gradient(*upstream):
+            d_entries, d_last = tree.flatten(upstream)
+            # The adjoint obeys the same recurrence, backwards, with conj(a).
+            adjoints, d_initial = run(
+                cx.conjugate(a),
+                lambda j: cx.power(log_modulus, -angle, stride * j),
+                d_entries,
+                d_last,
+                not reverse,
+            )
+            direct_re, direct_im = cx.unpack(ops.sum(adjoints * entries, axis=(0, 1)))
+            cross_re, cross_im = cx.unpack(
+                ops.sum(adjoints * cx.swap(entries), axis=(0, 1))
+            )
+            d_a = cx.pack(direct_re + direct_im, cross_im - cross_re)
+            zeros = ops.zeros_like(log_modulus)
+            return d_a, zeros, zeros, adjoints, d_initial
+
+        return (entries, last), gradient
+
+    return recurrence(a, log_modulus, angle, b, initial_state)
+
+
+def _sequential(a, power, b, state, reverse):
+    del power
+
+    def step(state, b_t):
+        return cx.scale(a, state) + b_t, state
+
+    last, entries = ops.scan(step, state, ops.swapaxes(b, 0, 1), reverse=reverse)
+    return ops.swapaxes(entries, 0, 1), last
+
+
+def _chunked(a, power, b, state, reverse):
+    length = static_size(b, 1)
+    if length is not None and length <= CHUNK:
+        return _unrolled(a, b, state, reverse)
+    return _in_chunks(a, power, b, state, reverse, CHUNK, _sequential)
+
+
+def _associative(a, power, b, state, reverse):
+    if static_size(b, 1) <= RADIX:
+        return _unrolled(a, b, state, reverse)
+    return _in_chunks(a, power, b, state, reverse, RADIX, _associative)
+
+
+def _unrolled(a, b, state, reverse):
+    length = static_size(b, 1)
+    entries = [None] * length
+    for t in reversed(range(length)) if reverse else range(length):
+        entries[t] = state
+        state = cx.scale(a, state) + b[:, t]
+    return ops.stack(entries, axis=1), state
+
+
+def _in_chunks(a, power, b, state, reverse, size, scan_chunks):
+    """One level of the scan: inside all chunks at once, over them, and back in."""
+    batch, length, features = ops.shape(b)
+    count = -(-length // size)
+    chunks = _pad_time(b, count * size - length, at_front=reverse)
+    chunks = ops.reshape(chunks, (batch, count, size, features))
+
+    order = list(range(size))[:: -1 if reverse else 1]
+    local = [chunks[:, :, order[0]]]
+    for s in order[1:]:
+        local.append(cx.scale(a, local[-1]) + chunks[:, :, s])
+    entries, _ = scan_chunks(
+        power(size), lambda j: power(j * size), local[-1], state, reverse
+    )
+    steps = [entries] + [
+        x + cx.scale(power(j + 1), entries) for j, x in enumerate(local[:-1])
+    ]
+    entries = ops.stack(steps[:: -1 if reverse else 1], axis=2)
+    entries = ops.reshape(entries, (batch, count * size, features))
+    start = count * size - length if reverse else 0
+    entries = entries[:, start : start + length]
+    final = 0 if reverse else -1
+    return entries, cx.scale(a, entries[:, final]) + b[:, final]
+
+
+def _pad_time(x, amount, at_front=False):
+    """Zeros added along time; `amount` may be known at run time only."""
+    if isinstance(amount, int) and amount == 0:
+        return x
+    zeros = ops.zeros((ops.shape(x)[0], amount, x.shape[-1]), dtype=x.dtype)
+    return ops.concatenate([zeros, x] if at_front else [x, zeros], axis=1)

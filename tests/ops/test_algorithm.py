@@ -1,0 +1,63 @@
+import pytest
+
+from keras_lru.ops import algorithm, backend
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    def make(compiled_loops, accelerator):
+        monkeypatch.setattr(backend, "has_compiled_loops", lambda: compiled_loops)
+        monkeypatch.setattr(backend, "has_accelerator", lambda: accelerator)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("compiled_loops", "accelerator", "expected"),
+    [
+        (True, False, "sequential"),
+        (False, False, "chunked"),
+        (True, True, "associative"),
+        (False, True, "associative"),
+    ],
+)
+def test_auto_scan_follows_the_machine(machine, compiled_loops, accelerator, expected):
+    machine(compiled_loops, accelerator)
+    assert algorithm.resolve_scan("auto", 100) == expected
+
+
+def test_associative_scan_of_an_unknown_length_runs_in_chunks():
+    assert algorithm.resolve_scan("associative", None) == "chunked"
+    assert algorithm.resolve_scan("sequential", None) == "sequential"
+
+
+def test_block_size_auto_grows_with_the_states_and_the_machine(machine):
+    machine(True, accelerator=False)
+    assert algorithm.resolve_block_size("auto", 1000, 512, 512, 384) == 1
+    assert algorithm.resolve_block_size("auto", 1000, 128, 128, 256) == 4
+    assert algorithm.resolve_block_size("auto", None, 1, 1, 1000) == 4
+    machine(True, accelerator=True)
+    assert algorithm.resolve_block_size("auto", 1000, 1, 1, 1000) == 16
+
+
+@pytest.mark.parametrize(("length", "expected"), [(0, 1), (1, 1), (3, 3), (9, 8)])
+def test_a_block_is_no_longer_than_the_sequence(length, expected):
+    assert algorithm.resolve_block_size(8, length, 4, 4, 4) == expected
+
+
+def test_block_size_of_an_unknown_length_is_taken_as_it_is():
+    assert algorithm.resolve_block_size(8, None, 4, 4, 4) == 8
+
+
+@pytest.mark.parametrize("block_size", [0, -1, 1.5, True, "big", None])
+def test_wrong_block_size_is_named(block_size):
+    with pytest.raises(
+        ValueError, match=r"`block_size` must be .*Received: block_size"
+    ):
+        algorithm.check_block_size(block_size)
+
+
+@pytest.mark.parametrize("scan", ["Auto", "", None, 3])
+def test_wrong_scan_is_named(scan):
+    with pytest.raises(ValueError, match=r"`scan` must be one of .*Received: scan"):
+        algorithm.check_scan(scan)
