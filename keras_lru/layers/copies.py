@@ -1,0 +1,72 @@
+"""Copies of layers: fresh weights, and seeds of their own."""
+
+import zlib
+
+import keras
+import numpy as np
+
+
+def derive_seed(seed, *path):
+    """Derives the seed of one part of a model from the seed of the whole.
+
+    Args:
+        seed: Integer, or `None`.
+        *path: What names the part: strings and integers.
+
+    Returns:
+        An integer in `[0, 2**31)`, the same for the same arguments, or `None`
+        when `seed` is `None`.
+    """
+    if seed is None:
+        return None
+    entropy = [seed % 2**64, zlib.crc32(repr(path).encode())]
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1)
+
+
+def reseed(config, seed, *path):
+    """Copies a serialized layer with other seeds, its initializers' included.
+
+    Args:
+        config: A layer's serialized form, or any part of one.
+        seed: Integer from which all seeds are derived. `None` derives each from
+            itself, and leaves those alone that are `None`.
+        *path: What names the copy: two copies under different names have
+            different seeds.
+
+    Returns:
+        The config of the copy.
+    """
+    if isinstance(config, dict):
+        return {k: reseed(v, seed, *path, k) for k, v in config.items()}
+    if isinstance(config, list | tuple):
+        return type(config)(reseed(v, seed, *path, i) for i, v in enumerate(config))
+    if path[-1] == "seed" and isinstance(config, int | None):
+        return derive_seed(config if seed is None else seed, *path, config)
+    return config
+
+
+def serialize_unbuilt(layer):
+    """Serializes a layer as if it had not been built.
+
+    Built again from the usual form, a layer has its weights before it has a parent,
+    whose name their paths then lack.
+
+    Args:
+        layer: A Keras layer.
+
+    Returns:
+        The dictionary that `keras.saving.deserialize_keras_object` takes.
+    """
+    return _without_build_config(keras.saving.serialize_keras_object(layer))
+
+
+def _without_build_config(config):
+    if isinstance(config, dict):
+        return {
+            k: _without_build_config(v)
+            for k, v in config.items()
+            if k != "build_config"
+        }
+    if isinstance(config, list | tuple):
+        return type(config)(_without_build_config(v) for v in config)
+    return config
