@@ -1,0 +1,256 @@
+"""The deep model of the paper without its head."""
+
+import math
+
+import keras
+
+from keras_lru.checks import check_positive_integer
+from keras_lru.layers.copies import derive_seed, reseed, serialize_unbuilt
+from keras_lru.layers.lru import LRU
+from keras_lru.layers.residual_block import ResidualBlock
+
+
+@keras.saving.register_keras_serializable(package="keras_lru")
+class LRUBackbone(keras.Model):
+    """An encoder and a stack of residual blocks, each with its own recurrence.
+
+    The deep model of section 3 and figure 1 of Orvieto et al., 2023,
+    [Resurrecting Recurrent Neural Networks for Long Sequences](
+    https://arxiv.org/abs/2303.06349), up to the pooling: a linear encoder to
+    `units` features, or an embedding of tokens, then `depth` times a
+    `keras_lru.layers.ResidualBlock`. The defaults are the paper's sizes for
+    ListOps and Retrieval (table 9).
+
+    Args:
+        depth: Number of blocks.
+        units: Number of features between the blocks, the paper's H.
+        state_size: Number of complex states of each recurrence, the paper's N.
+        r_min: Smallest modulus of the eigenvalues at initialization.
+        r_max: Largest modulus of the eigenvalues at initialization.
+        max_phase: Largest phase of the eigenvalues at initialization.
+        dropout: Rate of the dropouts in the blocks.
+        normalization: `"batch"`, `"layer"`, `"rms"`, or `None`.
+        glu: `"full"` or `"half"`.
+        prenorm: Whether blocks normalize before the recurrence, or after the skip.
+        bidirectional: Whether each block also reads the sequence from its end.
+        activation: The nonlinearity of the blocks.
+        spatial_dropout: Whether dropout drops a feature for the whole sequence.
+        norm_momentum: Momentum of batch normalization's moving statistics.
+        vocabulary_size: Number of tokens. With it the inputs are tokens, integers
+            in `[0, vocabulary_size)`; without, they are vectors of features.
+        mask_zero: Whether token 0 is padding.
+        recurrence: A layer, or the serialized form of one, to use in place of
+            `LRU`. It is a template: each block gets a copy, with its own seeds and
+            fresh weights. `state_size`, `r_min`, `r_max` and `max_phase` are
+            then the template's own affair, and not used.
+        seed: Integer that makes all initial weights and the dropouts
+            reproducible. No two layers get the same seed from it.
+        **kwargs: Keras's own: `name`, `dtype`, `trainable`. A `recurrence` keeps
+            its own dtype policy.
+
+    Call arguments:
+        inputs: Float tensor `(batch, time, features)`, or with `vocabulary_size`
+            an integer tensor `(batch, time)`. Batch and time may be unknown.
+        training: Whether dropout drops and batch normalization uses the batch's
+            statistics.
+        mask: Boolean tensor `(batch, time)`, `False` where a step is padding.
+            With `mask_zero`, a step is used if both masks let it.
+
+    Returns:
+        A tensor `(batch, time, units)` of the model's compute dtype. The mask goes
+        on with it.
+
+    Raises:
+        ValueError: In the constructor, if a size is not a positive integer, if
+            `mask_zero` comes without `vocabulary_size`, or if `LRU` or
+            `ResidualBlock` refuses an argument. When built, if the inputs have
+            another rank, or a `recurrence` another number of features.
+
+    Example:
+    >>> import numpy as np
+    >>> backbone = LRUBackbone(depth=2, units=16, state_size=8, seed=0)
+    >>> tuple(backbone(np.zeros((2, 5, 3), "float32")).shape)
+    (2, 5, 16)
+    """
+
+    def __init__(
+        self,
+        depth=6,
+        units=128,
+        state_size=256,
+        r_min=0.0,
+        r_max=1.0,
+        max_phase=2 * math.pi,
+        dropout=0.0,
+        normalization="batch",
+        glu="full",
+        prenorm=True,
+        bidirectional=False,
+        activation="gelu",
+        spatial_dropout=True,
+        norm_momentum=0.99,
+        vocabulary_size=None,
+        mask_zero=False,
+        recurrence=None,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_positive_integer("depth", depth)
+        check_positive_integer("units", units)
+        if vocabulary_size is not None:
+            check_positive_integer("vocabulary_size", vocabulary_size)
+        elif mask_zero:
+            raise ValueError(
+                "`mask_zero` needs `vocabulary_size`: there is no token 0 among "
+                "vectors of features. Received: mask_zero=True, "
+                "vocabulary_size=None"
+            )
+        self.depth = depth
+        self.units = units
+        self.state_size = state_size
+        self.r_min = r_min
+        self.r_max = r_max
+        self.max_phase = max_phase
+        self.dropout = dropout
+        self.normalization = normalization
+        self.glu = glu
+        self.prenorm = prenorm
+        self.bidirectional = bidirectional
+        self.activation = keras.activations.get(activation)
+        self.spatial_dropout = spatial_dropout
+        self.norm_momentum = norm_momentum
+        self.vocabulary_size = vocabulary_size
+        self.mask_zero = mask_zero
+        self.seed = seed
+        self.supports_masking = True
+
+        if isinstance(recurrence, keras.layers.Layer):
+            recurrence = serialize_unbuilt(recurrence)
+        self._recurrence_config = recurrence
+
+        self.encoder = self._make_encoder()
+        template = recurrence or self._default_recurrence()
+        self.blocks = [self._make_block(template, i) for i in range(depth)]
+
+    def _make_encoder(self):
+        common = {"dtype": self.dtype_policy, "name": "encoder"}
+        seed = derive_seed(self.seed, "encoder")
+        if self.vocabulary_size is None:
+            return keras.layers.Dense(
+                self.units,
+                kernel_initializer=keras.initializers.GlorotUniform(seed),
+                **common,
+            )
+        return keras.layers.Embedding(
+            self.vocabulary_size,
+            self.units,
+            embeddings_initializer=keras.initializers.RandomUniform(seed=seed),
+            mask_zero=self.mask_zero,
+            **common,
+        )
+
+    def _default_recurrence(self):
+        return serialize_unbuilt(
+            LRU(
+                self.units,
+                state_size=self.state_size,
+                r_min=self.r_min,
+                r_max=self.r_max,
+                max_phase=self.max_phase,
+                return_sequences=True,
+                dtype=self.dtype_policy,
+                name="lru",
+            )
+        )
+
+    def _make_block(self, template, index):
+        return ResidualBlock(
+            reseed(template, self.seed, "recurrence", index),
+            normalization=self.normalization,
+            dropout=self.dropout,
+            glu=self.glu,
+            prenorm=self.prenorm,
+            bidirectional=self.bidirectional,
+            activation=self.activation,
+            spatial_dropout=self.spatial_dropout,
+            norm_momentum=self.norm_momentum,
+            seed=derive_seed(self.seed, "block", index),
+            dtype=self.dtype_policy,
+            name=f"block_{index}",
+        )
+
+    @property
+    def input_dtype(self):
+        """The dtype of the inputs: tokens stay whole numbers in half precision."""
+        return self.compute_dtype if self.vocabulary_size is None else "int32"
+
+    def build(self, input_shape):
+        """Creates the weights for inputs of the shape given."""
+        input_shape = tuple(input_shape)
+        self._check_input_shape(input_shape)
+        self.encoder.build(input_shape)
+        for block in self.blocks:
+            block.build(self.compute_output_shape(input_shape))
+
+    def _check_input_shape(self, input_shape):
+        if self.vocabulary_size is not None:
+            if len(input_shape) != 2:
+                raise ValueError(
+                    "`inputs` must be tokens of shape (batch, time), since "
+                    f"vocabulary_size={self.vocabulary_size}. Received: "
+                    f"input_shape={input_shape}"
+                )
+        elif len(input_shape) != 3 or input_shape[-1] is None:
+            raise ValueError(
+                "`inputs` must have shape (batch, time, features) with a known "
+                "number of features, or be tokens, with `vocabulary_size`. "
+                f"Received: input_shape={input_shape}"
+            )
+
+    def call(self, inputs, training=None, mask=None):
+        """Runs the encoder and the blocks."""
+        mask = self.compute_mask(inputs, mask)
+        x = self.encoder(inputs)
+        for block in self.blocks:
+            x = block(x, training=training, mask=mask)
+        return x
+
+    def compute_mask(self, inputs, previous_mask=None):
+        """Returns the mask of the outputs, `(batch, time)`, or `None`."""
+        if not self.mask_zero:
+            return previous_mask
+        mask = self.encoder.compute_mask(inputs)
+        if previous_mask is None:
+            return mask
+        return keras.ops.logical_and(mask, previous_mask)
+
+    def compute_output_shape(self, input_shape):
+        """Returns `(batch, time, units)`."""
+        return (*input_shape[:2], self.units)
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        recurrence = self._recurrence_config
+        return {
+            **super().get_config(),
+            "depth": self.depth,
+            "units": self.units,
+            "state_size": self.state_size,
+            "r_min": self.r_min,
+            "r_max": self.r_max,
+            "max_phase": self.max_phase,
+            "dropout": self.dropout,
+            "normalization": self.normalization,
+            "glu": self.glu,
+            "prenorm": self.prenorm,
+            "bidirectional": self.bidirectional,
+            "activation": keras.activations.serialize(self.activation),
+            "spatial_dropout": self.spatial_dropout,
+            "norm_momentum": self.norm_momentum,
+            "vocabulary_size": self.vocabulary_size,
+            "mask_zero": self.mask_zero,
+            # Keras wraps dictionaries that a layer owns.
+            "recurrence": None if recurrence is None else dict(recurrence),
+            "seed": self.seed,
+        }

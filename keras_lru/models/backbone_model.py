@@ -1,0 +1,62 @@
+"""What the models with a head share: they own a backbone."""
+
+import keras
+
+from keras_lru.layers.copies import derive_seed, serialize_unbuilt
+from keras_lru.models.backbone import LRUBackbone
+
+
+class BackboneModel(keras.Model):
+    """A backbone with a head, the base of the models of this package.
+
+    Args:
+        backbone: An `LRUBackbone`, its serialized form, or `None` to make one.
+        **kwargs: Keras's own (`name`, `dtype`, `trainable`), and the arguments of
+            the backbone to make.
+
+    Raises:
+        ValueError: If `backbone` is neither, or comes with arguments for one.
+    """
+
+    def __init__(self, backbone=None, **kwargs):
+        own = {
+            key: kwargs.pop(key)
+            for key in ("name", "dtype", "trainable")
+            if key in kwargs
+        }
+        super().__init__(**own)
+        if isinstance(backbone, dict):
+            backbone = keras.saving.deserialize_keras_object(backbone)
+        if backbone is None:
+            backbone = LRUBackbone(**kwargs, dtype=self.dtype_policy, name="backbone")
+        elif kwargs:
+            raise ValueError(
+                "Pass either `backbone` or the arguments to make one. Received: "
+                f"backbone={backbone.name!r} and {sorted(kwargs)}"
+            )
+        elif not isinstance(backbone, LRUBackbone):
+            raise ValueError(
+                f"`backbone` must be an LRUBackbone. Received: backbone={backbone!r}"
+            )
+        self.backbone = backbone
+        self.supports_masking = True
+
+    def make_dense(self, units, activation, name):
+        """Makes a layer of the head, seeded by the backbone's seed."""
+        seed = derive_seed(self.backbone.seed, name)
+        return keras.layers.Dense(
+            units,
+            activation=activation,
+            kernel_initializer=keras.initializers.GlorotUniform(seed),
+            dtype=self.dtype_policy,
+            name=name,
+        )
+
+    @property
+    def input_dtype(self):
+        """The dtype of the inputs, the backbone's."""
+        return self.backbone.input_dtype
+
+    def get_config(self):
+        """Returns Keras's own arguments and the backbone."""
+        return {**super().get_config(), "backbone": serialize_unbuilt(self.backbone)}

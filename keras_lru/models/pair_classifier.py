@@ -1,0 +1,173 @@
+"""One class for two sequences."""
+
+import keras
+from keras import ops
+
+from keras_lru.checks import check_positive_integer
+from keras_lru.models.backbone_model import BackboneModel
+from keras_lru.models.pooling import SequencePooling
+
+
+@keras.saving.register_keras_serializable(package="keras_lru")
+class PairClassifier(BackboneModel):
+    """Classifies pairs of sequences, read by one and the same backbone.
+
+    The model of the paper's Retrieval task (appendix D of
+    [Orvieto et al., 2023](https://arxiv.org/abs/2303.06349)). With x and y the
+    pooled sequences, a head of two layers reads `[x, y, x * y, x - y]`.
+
+    The backbone reads both sequences as one batch, so that batch normalization has
+    one set of statistics; hence both need the same length. Pad the shorter and mask
+    the padding.
+
+    Args:
+        num_classes: Number of classes.
+        pooling: `"mean"` over the unmasked steps (the paper's), `"last"`, the last
+            unmasked step, or `"max"`. A sequence with every step masked pools to
+            zeros.
+        hidden_units: Size of the head's first layer. `None` means the backbone's
+            `units`.
+        hidden_activation: Activation of the head's first layer.
+        activation: Activation of the head's second layer. `None` gives logits:
+            train with
+            `keras.losses.SparseCategoricalCrossentropy(from_logits=True)`.
+        backbone: An `LRUBackbone`, or `None` to make one.
+        **kwargs: Arguments of the `LRUBackbone` to make (`depth=6`, `units=128`,
+            `vocabulary_size=None`, …), and Keras's own: `name`, `dtype`,
+            `trainable`.
+
+    Call arguments:
+        inputs: Two tensors of one shape, as a list, a tuple, or a dictionary, whose
+            keys are taken in sorted order. Each is a float tensor
+            `(batch, time, features)`, or with `vocabulary_size` an integer tensor
+            `(batch, time)`. Batch and time may be unknown.
+        training: Whether dropout drops and batch normalization uses the batch's
+            statistics.
+        mask: The two masks, boolean tensors `(batch, time)`, `False` where a step is
+            padding, in the structure of `inputs`. Either may be `None`.
+
+    Returns:
+        A tensor `(batch, num_classes)` of the model's compute dtype.
+
+    Raises:
+        ValueError: In the constructor, if `num_classes` or `hidden_units` is not a
+            positive integer, if `pooling` is unknown, if `backbone` is not an
+            `LRUBackbone` or comes with arguments for one, or if `LRUBackbone`
+            refuses an argument. When built, if the inputs are not two, differ in
+            shape, or have another rank.
+
+    Example:
+    >>> import numpy as np
+    >>> x, y = np.zeros((2, 4, 5, 3), "float32")
+    >>> model = PairClassifier(2, depth=2, units=16, state_size=8)
+    >>> tuple(model([x, y]).shape)
+    (4, 2)
+    """
+
+    def __init__(
+        self,
+        num_classes,
+        pooling="mean",
+        hidden_units=None,
+        hidden_activation="gelu",
+        activation=None,
+        backbone=None,
+        **kwargs,
+    ):
+        check_positive_integer("num_classes", num_classes)
+        if hidden_units is not None:
+            check_positive_integer("hidden_units", hidden_units)
+        super().__init__(backbone, **kwargs)
+        self.num_classes = num_classes
+        self.hidden_units = hidden_units
+        self.hidden_activation = keras.activations.get(hidden_activation)
+        self.activation = keras.activations.get(activation)
+        self.pooling = SequencePooling(pooling, dtype=self.dtype_policy, name="pooling")
+        self.hidden = self.make_dense(
+            hidden_units or self.backbone.units, self.hidden_activation, "hidden"
+        )
+        self.head = self.make_dense(num_classes, self.activation, "head")
+
+    def build(self, input_shape):
+        """Creates the weights for two inputs of the shapes given."""
+        first, second = _two_shapes(input_shape)
+        for a, b in zip(first[1:], second[1:], strict=True):
+            if None not in (a, b) and a != b:
+                raise ValueError(
+                    "Both `inputs` must have the same length and features: pad the "
+                    "shorter, and mask the padding. Received: "
+                    f"input_shape={[first, second]}"
+                )
+        if not self.backbone.built:
+            self.backbone.build(first)
+        sequence_shape = self.backbone.compute_output_shape(first)
+        self.pooling.build(sequence_shape)
+        self.hidden.build((first[0], 4 * self.backbone.units))
+        self.head.build((first[0], self.hidden.units))
+
+    def call(self, inputs, training=None, mask=None):
+        """Returns the class scores of each pair."""
+        first, second = _two(inputs)
+        both = ops.concatenate([first, second], axis=0)
+        mask = _join_masks(first, second, mask)
+        sequences = self.backbone(both, training=training, mask=mask)
+        mask = self.backbone.compute_mask(both, mask)
+        pooled = self.pooling(sequences, mask=mask)
+        x, y = ops.split(pooled, 2, axis=0)
+        features = ops.concatenate([x, y, x * y, x - y], axis=-1)
+        return self.head(self.hidden(features))
+
+    def compute_mask(self, inputs, previous_mask=None):
+        """Returns `None`: there is no time left to mask."""
+        return
+
+    def compute_output_shape(self, input_shape):
+        """Returns `(batch, num_classes)`."""
+        return (_two_shapes(input_shape)[0][0], self.num_classes)
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "num_classes": self.num_classes,
+            "pooling": self.pooling.mode,
+            "hidden_units": self.hidden_units,
+            "hidden_activation": keras.activations.serialize(self.hidden_activation),
+            "activation": keras.activations.serialize(self.activation),
+        }
+
+
+def _two(structure):
+    if isinstance(structure, dict):
+        structure = [structure[key] for key in sorted(structure)]
+    if not isinstance(structure, list | tuple) or len(structure) != 2:
+        raise ValueError(
+            "`inputs` must be two tensors in a list, tuple or dictionary. "
+            f"Received: {structure}"
+        )
+    return structure
+
+
+def _two_shapes(input_shape):
+    first, second = (
+        tuple(shape) if isinstance(shape, list | tuple) else ()
+        for shape in _two(input_shape)
+    )
+    if len(first) < 2 or len(first) != len(second):
+        raise ValueError(
+            "`inputs` must be two tensors of one rank, in a list, tuple or "
+            f"dictionary. Received: input_shape={input_shape}"
+        )
+    return first, second
+
+
+def _join_masks(first, second, mask):
+    if mask is None:
+        return None
+    masks = list(_two(mask))
+    if all(m is None for m in masks):
+        return None
+    for i, x in enumerate((first, second)):
+        if masks[i] is None:
+            masks[i] = ops.ones(ops.shape(x)[:2], dtype="bool")
+    return ops.concatenate(masks, axis=0)

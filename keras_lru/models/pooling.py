@@ -1,0 +1,92 @@
+"""From a sequence to one vector."""
+
+import keras
+from keras import ops
+
+from keras_lru.checks import check_choice
+
+_MODES = ("mean", "last", "max")
+
+
+@keras.saving.register_keras_serializable(package="keras_lru")
+class SequencePooling(keras.layers.Layer):
+    """Pools a sequence over its unmasked steps.
+
+    The paper's classifiers take the mean over time (appendix D of
+    [Orvieto et al., 2023](https://arxiv.org/abs/2303.06349)). Unlike
+    `keras.layers.GlobalAveragePooling1D` this gives zeros, and no NaN, for a
+    sequence with every step masked, and sums in float32 under half precision.
+
+    Args:
+        mode: `"mean"`, `"max"`, or `"last"`, the last unmasked step.
+        **kwargs: Keras's own: `name`, `dtype`, `trainable`.
+
+    Call arguments:
+        inputs: Float tensor `(batch, time, features)`.
+        mask: Boolean tensor `(batch, time)`, `False` where a step is padding.
+
+    Returns:
+        A tensor `(batch, features)` of the layer's compute dtype, without a mask.
+
+    Raises:
+        ValueError: In the constructor, if `mode` is not one of the three.
+
+    Example:
+    >>> import numpy as np
+    >>> x = np.array([[[1.0], [3.0], [8.0]]], "float32")
+    >>> mask = np.array([[True, True, False]])
+    >>> print(float(SequencePooling("mean")(x, mask=mask)[0, 0]))
+    2.0
+    """
+
+    def __init__(self, mode="mean", **kwargs):
+        super().__init__(**kwargs)
+        check_choice("mode", mode, _MODES)
+        self.mode = mode
+        self.supports_masking = True
+
+    def call(self, inputs, mask=None):
+        """Pools `(batch, time, features)`."""
+        if mask is None:
+            return self._pool(inputs)
+        return self._pool_masked(inputs, ops.cast(mask, "bool"))
+
+    def _pool(self, x):
+        if self.mode == "mean":
+            return ops.cast(ops.mean(self._widen(x), axis=1), x.dtype)
+        if self.mode == "max":
+            return ops.max(x, axis=1)
+        return x[:, -1]
+
+    def _pool_masked(self, x, mask):
+        if self.mode == "max":
+            lowest = ops.where(mask[..., None], x, ops.full_like(x, float("-inf")))
+            some = ops.any(mask, axis=1, keepdims=True)
+            return ops.where(some, ops.max(lowest, axis=1), ops.zeros_like(x[:, 0]))
+        seen = ops.cumsum(ops.cast(mask, "int32"), axis=1)
+        steps = seen[:, -1:]
+        if self.mode == "last":
+            mask = ops.logical_and(mask, seen == steps)
+            steps = ops.ones_like(steps)
+        # `where`, as NaN in a masked step would outlive a product with zero.
+        x = ops.where(mask[..., None], x, ops.zeros_like(x))
+        wide = self._widen(x)
+        steps = ops.cast(ops.maximum(steps, 1), wide.dtype)
+        return ops.cast(ops.sum(wide, axis=1) / steps, x.dtype)
+
+    @staticmethod
+    def _widen(x):
+        """Casts to float32 or better: half precision cannot count long sequences."""
+        return ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
+
+    def compute_mask(self, inputs, previous_mask=None):
+        """Returns `None`: there is no time left to mask."""
+        return
+
+    def compute_output_shape(self, input_shape):
+        """Returns `(batch, features)`."""
+        return (input_shape[0], input_shape[2])
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "mode": self.mode}

@@ -1,0 +1,329 @@
+"""What the three models with a head have in common, and what each does itself."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_lru.models import (
+    LRUBackbone,
+    PairClassifier,
+    SequenceClassifier,
+    SequenceRegressor,
+)
+
+SMALL = {"depth": 1, "units": 4, "state_size": 3}
+BATCH, TIME = 4, 6
+MASK = np.arange(TIME) < np.array([[6], [4], [1], [3]])
+POOLINGS = ["mean", "last", "max"]
+KINDS = [SequenceClassifier, PairClassifier, SequenceRegressor]
+
+
+def features(seed=0):
+    shape = (BATCH, TIME, 2)
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+def tokens(seed=0):
+    x = np.random.default_rng(seed).integers(1, 9, (BATCH, TIME), dtype="int32")
+    return x * MASK
+
+
+def example(kind, make=features):
+    return [make(0), make(1)] if kind is PairClassifier else make(0)
+
+
+def targets(kind):
+    if kind is SequenceRegressor:
+        return np.ones((BATCH, TIME, 3), "float32")
+    return np.arange(BATCH) % 3
+
+
+def compiled(model, **kwargs):
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    if isinstance(model, SequenceRegressor):
+        loss = "mean_squared_error"
+    model.compile(keras.optimizers.SGD(1.0), loss=loss, **kwargs)
+    return model
+
+
+def numpy_of(x):
+    return ops.convert_to_numpy(ops.cast(x, "float32"))
+
+
+def randomize(model):
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        if keras.backend.is_float_dtype(weight.dtype):
+            weight.assign(rng.uniform(0.2, 0.9, weight.shape))
+
+
+# All three
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_output_shapes(kind):
+    x = example(kind)
+    expected = (BATCH, TIME, 3) if kind is SequenceRegressor else (BATCH, 3)
+    model = kind(3, **SMALL)
+    assert model(x).shape == expected
+    unknown = [None if size in (BATCH, TIME) else size for size in expected]
+    symbolic = keras.tree.map_structure(lambda _: keras.Input((None, 2)), x)
+    assert kind(3, **SMALL)(symbolic).shape == tuple(unknown)
+
+
+@pytest.mark.parametrize(
+    ("kind", "jit_compile"),
+    [(kind, "auto") for kind in KINDS] + [(SequenceClassifier, True)],
+)
+def test_a_fit_step_changes_every_trainable_weight(kind, jit_compile):
+    model = kind(3, **SMALL, dropout=0.1, vocabulary_size=9, mask_zero=True)
+    x = example(kind, tokens)
+    model.build(keras.tree.map_structure(lambda _: (None, None), x))
+    randomize(model)
+    before = [numpy_of(w) for w in model.trainable_variables]
+    compiled(model, jit_compile=jit_compile).fit(x, targets(kind), verbose=0)
+    for variable, old in zip(model.trainable_variables, before, strict=True):
+        assert not np.allclose(numpy_of(variable), old, rtol=0, atol=1e-9), (
+            variable.path
+        )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fit_evaluate_predict_on_a_last_smaller_batch(kind):
+    model = compiled(kind(3, **SMALL))
+    x = example(kind)
+    model.fit(x, targets(kind), batch_size=3, verbose=0)
+    assert np.isfinite(model.evaluate(x, targets(kind), batch_size=3, verbose=0))
+    np.testing.assert_allclose(
+        model.predict(x, batch_size=3, verbose=0),
+        numpy_of(model(x)),
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_saved_model_reloads(tmp_path, kind):
+    model = kind(3, **SMALL, vocabulary_size=9, mask_zero=True)
+    x = example(kind, tokens)
+    expected = numpy_of(model(x))
+    model.save(tmp_path / "m.keras")
+    loaded = keras.saving.load_model(tmp_path / "m.keras")
+    np.testing.assert_allclose(numpy_of(loaded(x)), expected, rtol=1e-6, atol=1e-6)
+    assert [w.path for w in loaded.weights] == [w.path for w in model.weights]
+
+
+def test_training_goes_on_after_a_reload(tmp_path):
+    model = compiled(SequenceClassifier(3, **SMALL))
+    x, y = features(), targets(SequenceClassifier)
+    model.fit(x, y, verbose=0)
+    model.save(tmp_path / "m.keras")
+    loaded = keras.saving.load_model(tmp_path / "m.keras")
+    first, second = (m.fit(x, y, verbose=0) for m in (model, loaded))
+    np.testing.assert_allclose(first.history["loss"], second.history["loss"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_file_and_clone(tmp_path, kind):
+    x = example(kind)
+    inputs = keras.tree.map_structure(lambda _: keras.Input((None, 2)), x)
+    model = keras.Model(inputs, kind(3, **SMALL)(inputs))
+    clone = keras.models.clone_model(model)
+    assert not np.allclose(numpy_of(clone(x)), numpy_of(model(x)))
+    model.save_weights(tmp_path / "m.weights.h5")
+    clone.load_weights(tmp_path / "m.weights.h5")
+    np.testing.assert_allclose(
+        numpy_of(clone(x)), numpy_of(model(x)), rtol=1e-6, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_config_round_trip(kind):
+    model = kind(
+        3, activation="sigmoid", **SMALL, seed=1, dtype="mixed_bfloat16", name="m"
+    )
+    config = model.get_config()
+    copy = kind.from_config(config)
+    assert copy.get_config() == config
+    assert copy.backbone.compute_dtype == "bfloat16"
+    x = example(kind)
+    np.testing.assert_array_equal(numpy_of(copy(x)), numpy_of(model(x)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_given_backbone_keeps_its_weights(kind):
+    backbone = LRUBackbone(**SMALL)
+    backbone(features())
+    before = numpy_of(backbone(features()))
+    model = kind(3, backbone=backbone)
+    model(example(kind))
+    assert model.backbone is backbone
+    np.testing.assert_array_equal(numpy_of(backbone(features())), before)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_summary_shows_the_parts_and_their_sizes(kind):
+    model = kind(3, **SMALL)
+    model(example(kind))
+    lines = []
+    model.summary(print_fn=lambda line, **_: lines.append(line), expand_nested=True)
+    text = "\n".join(lines)
+    for part in ("backbone", "block_0", "head", f"{model.count_params():,}"):
+        assert part in text
+    assert "?" not in text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bad_arguments(kind):
+    with pytest.raises(ValueError, match=r"must be a positive integer.*=0"):
+        kind(0)
+    with pytest.raises(ValueError, match=r"`backbone` must be an LRUBackbone.*'lstm'"):
+        kind(3, backbone="lstm")
+    with pytest.raises(ValueError, match=r"either `backbone` or .*\['depth'\]"):
+        kind(3, backbone=LRUBackbone(**SMALL), depth=1)
+    with pytest.raises(ValueError, match="unknown_argument"):
+        kind(3, unknown_argument=1)
+
+
+# SequenceClassifier
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_classifier_padded_equals_unpadded(pooling):
+    model = SequenceClassifier(
+        3, pooling, **SMALL, vocabulary_size=9, mask_zero=True, bidirectional=True
+    )
+    x = tokens()
+    padded = model.predict(x, verbose=0)
+    alone = numpy_of(model(x[1:2, :4]))
+    np.testing.assert_allclose(padded[1], alone[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_classifier_takes_a_mask_from_a_layer_before_it(pooling):
+    x = np.where(MASK[..., None], features(), 0).astype("float32")
+    classifier = SequenceClassifier(3, pooling, **SMALL)
+    model = keras.Sequential(
+        [keras.Input((None, 2)), keras.layers.Masking(), classifier]
+    )
+    padded = model.predict(x, verbose=0)
+    alone = numpy_of(classifier(x[1:2, :4]))
+    np.testing.assert_allclose(padded[1], alone[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_a_wholly_masked_sequence_does_no_harm(pooling):
+    model = SequenceClassifier(3, pooling, **SMALL, vocabulary_size=9, mask_zero=True)
+    x = tokens()
+    x[1] = 0
+    assert np.isfinite(model.predict(x, verbose=0)).all()
+    compiled(model).fit(x, targets(SequenceClassifier), verbose=0)
+    assert all(np.isfinite(numpy_of(w)).all() for w in model.trainable_variables)
+
+
+def test_logits_are_the_default_and_probabilities_an_option():
+    logits, probabilities = (
+        SequenceClassifier(3, activation=a, **SMALL, seed=0)(features())
+        for a in (None, "softmax")
+    )
+    np.testing.assert_allclose(
+        numpy_of(probabilities), numpy_of(ops.softmax(logits)), rtol=1e-5
+    )
+
+
+def test_unknown_pooling():
+    with pytest.raises(ValueError, match=r"must be one of .*'first'"):
+        SequenceClassifier(3, pooling="first")
+
+
+# PairClassifier
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_pair_features_by_hand(pooling):
+    model = PairClassifier(3, pooling, **SMALL, hidden_activation="relu")
+    x, y = features(0), features(1)
+    model([x, y])
+    randomize(model)
+    x, y = (numpy_of(model.pooling(model.backbone(z))) for z in (x, y))
+    both = np.concatenate([x, y, x * y, x - y], axis=-1)
+    hidden_kernel, hidden_bias, head_kernel, head_bias = map(
+        numpy_of, model.hidden.weights + model.head.weights
+    )
+    hidden = np.maximum(both @ hidden_kernel + hidden_bias, 0)
+    np.testing.assert_allclose(
+        numpy_of(model([features(0), features(1)])),
+        hidden @ head_kernel + head_bias,
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+
+def test_pair_comes_as_list_tuple_or_dictionary():
+    model = PairClassifier(3, **SMALL)
+    x, y = features(0), features(1)
+    expected = numpy_of(model([x, y]))
+    np.testing.assert_array_equal(numpy_of(model((x, y))), expected)
+    np.testing.assert_array_equal(numpy_of(model({"b": y, "a": x})), expected)
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_pair_padded_equals_unpadded(pooling):
+    model = PairClassifier(3, pooling, **SMALL, vocabulary_size=9, mask_zero=True)
+    x, y = tokens(0), tokens(1)
+    padded = model.predict([x, y], verbose=0)
+    alone = numpy_of(model([x[1:2, :4], y[1:2, :4]]))
+    np.testing.assert_allclose(padded[1], alone[0], rtol=1e-4, atol=1e-5)
+
+
+def test_only_one_of_a_pair_may_be_masked():
+    x, y = features(0), features(1)
+    model = PairClassifier(3, **SMALL)
+    everything = np.ones_like(MASK)
+    np.testing.assert_array_equal(
+        numpy_of(model([x, y], mask=[MASK, None])),
+        numpy_of(model([x, y], mask=[MASK, everything])),
+    )
+    assert not np.allclose(
+        numpy_of(model([x, y], mask=[MASK, None])), numpy_of(model([x, y]))
+    )
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ([(None, 4, 2)], "must be two tensors"),
+        ((None, 4, 2), "must be two tensors"),
+        ([(None, 4, 2), (None, 4)], "must be two tensors of one rank"),
+        ([(None, 4, 2), (None, 5, 2)], "must have the same length"),
+    ],
+)
+def test_bad_pair(shape, message):
+    with pytest.raises(ValueError, match=message):
+        PairClassifier(3, **SMALL).build(shape)
+
+
+def test_bad_hidden_units():
+    with pytest.raises(ValueError, match="`hidden_units` must be a positive integer"):
+        PairClassifier(3, hidden_units=0)
+
+
+# SequenceRegressor
+
+
+def test_regressor_loss_leaves_padding_out():
+    model = compiled(SequenceRegressor(3, **SMALL, vocabulary_size=9, mask_zero=True))
+    y = targets(SequenceRegressor)
+    wrong = np.where(MASK[..., None], y, 1e6)
+    x = tokens()
+    loss, same = (model.evaluate(x, t, verbose=0) for t in (y, wrong))
+    np.testing.assert_allclose(loss, same, rtol=1e-6)
+
+
+def test_regressor_padded_equals_unpadded():
+    model = SequenceRegressor(3, **SMALL, vocabulary_size=9, mask_zero=True)
+    x = tokens()
+    padded = model.predict(x, verbose=0)
+    alone = numpy_of(model(x[1:2, :4]))
+    np.testing.assert_allclose(padded[1, :4], alone[0], rtol=1e-4, atol=1e-5)
