@@ -1,0 +1,6 @@
+"""Optimizers and learning rate schedules for models with linear recurrences."""
+
+from keras_lru.training.optimizers import RECURRENT_VARIABLES, AdamW
+from keras_lru.training.schedules import warmup_cosine
+
+__all__ = ["RECURRENT_VARIABLES", "AdamW", "warmup_cosine"]
