@@ -1,0 +1,27 @@
+"""The Linear Recurrent Unit (Orvieto et al., ICML 2023) for Keras 3."""
+
+from keras_lru import initializers, layers, models, ops, training
+from keras_lru.layers import LRU, LRUCell, ResidualBlock
+from keras_lru.models import (
+    LRUBackbone,
+    PairClassifier,
+    SequenceClassifier,
+    SequenceRegressor,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "LRU",
+    "LRUBackbone",
+    "LRUCell",
+    "PairClassifier",
+    "ResidualBlock",
+    "SequenceClassifier",
+    "SequenceRegressor",
+    "initializers",
+    "layers",
+    "models",
+    "ops",
+    "training",
+]

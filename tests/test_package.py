@@ -1,0 +1,59 @@
+"""What the package exposes, and what importing it costs."""
+
+import subprocess
+import sys
+
+import keras_lru
+
+PUBLIC = {
+    "keras_lru": [
+        "LRU",
+        "LRUBackbone",
+        "LRUCell",
+        "PairClassifier",
+        "ResidualBlock",
+        "SequenceClassifier",
+        "SequenceRegressor",
+        "initializers",
+        "layers",
+        "models",
+        "ops",
+        "training",
+    ],
+    "keras_lru.layers": ["LRU", "LRUCell", "ResidualBlock"],
+    "keras_lru.models": [
+        "LRUBackbone",
+        "PairClassifier",
+        "SequenceClassifier",
+        "SequenceRegressor",
+    ],
+    "keras_lru.ops": ["associative_scan", "diagonal_ssm", "linear_recurrence"],
+    "keras_lru.training": ["RECURRENT_VARIABLES", "AdamW", "warmup_cosine"],
+}
+
+
+def test_public_names_are_these():
+    for module, names in PUBLIC.items():
+        exposed = sys.modules[module]
+        assert sorted(exposed.__all__) == sorted(names), module
+        assert all(hasattr(exposed, name) for name in names)
+
+
+def test_import_brings_nothing_that_keras_does_not():
+    # Other backends, TFDS, KerasTuner, Matplotlib and SciPy included.
+    code = """
+import sys
+import keras
+before = {name.partition(".")[0] for name in sys.modules}
+import keras_lru
+after = {name.partition(".")[0] for name in sys.modules}
+print(*sorted(after - before - set(sys.stdlib_module_names)))
+"""
+    process = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    assert process.stdout.split() == ["keras_lru"]
+
+
+def test_version_is_a_version():
+    assert [part.isdigit() for part in keras_lru.__version__.split(".")] == [True] * 3
