@@ -1,0 +1,32 @@
+"""Every Python block of the README and of docs/ runs, top to bottom, page by page."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_code_blocks_run(page, tmp_path, monkeypatch):
+    text = page.read_text()
+    monkeypatch.chdir(tmp_path)
+    namespace = {}
+    for block in BLOCK.finditer(text):
+        # Blank lines in front keep the line numbers of the page in a traceback.
+        lines = "\n" * (text.count("\n", 0, block.start()) + 1)
+        exec(compile(lines + block[1], str(page), "exec"), namespace)
+
+
+def test_readme_commands_are_where_ci_looks_for_them():
+    text = (ROOT / "README.md").read_text()
+    for marker, script in (
+        ("main job", "python examples/quickstart.py"),
+        ("tests", "pytest"),
+    ):
+        command = re.search(rf"<!-- {marker} -->\n```bash\n(.*?)\n```", text, re.DOTALL)
+        assert command is not None
+        assert script in command[1]
