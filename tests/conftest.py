@@ -1,9 +1,16 @@
 """Shared fixtures: the suite runs once per backend, chosen by KERAS_BACKEND."""
 
 import os
+import tempfile
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    # Tests compile the same small programs again and again, in every process.
+    _compiled = tempfile.TemporaryDirectory(prefix="keras_lru_compiled_")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 import keras
 import pytest
@@ -12,7 +19,8 @@ import pytest
 @pytest.fixture(autouse=True)
 def _reproducible():
     """Same seed, same global dtype policy, no leftover graph, for every test."""
-    keras.utils.clear_session()
+    # Collecting garbage takes half a second, more than most tests.
+    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(0)
     policy = keras.config.dtype_policy()
     yield
