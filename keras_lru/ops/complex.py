@@ -21,8 +21,7 @@ def pack(real, imag):
 
 def unpack(x):
     """Split a packed tensor into its real and imaginary parts."""
-    n = x.shape[-1] // 2
-    return x[..., :n], x[..., n:]
+    return ops.split(x, 2, axis=-1)
 
 
 def swap(x):
@@ -37,13 +36,19 @@ def conjugate(x):
     return pack(real, -imag)
 
 
-def scale(a, x):
-    """Product of a small packed `a`, broadcast, with a large packed `x`.
+def factor(a):
+    """`(direct, cross)`: `a · x` is `direct · x + cross · swap(x)`, for packed `a`.
 
-    Written with one swap of `x`, the cheapest form where nothing is fused.
+    For a small `a`, broadcast to a large `x`: the cheapest form where nothing is fused.
     """
     real, imag = unpack(a)
-    return pack(real, real) * x + pack(-imag, imag) * swap(x)
+    return pack(real, real), pack(-imag, imag)
+
+
+def scale(a, x):
+    """Product of a small packed `a`, broadcast, with a large packed `x`."""
+    direct, cross = factor(a)
+    return direct * x + cross * swap(x)
 
 
 def multiply(a, b):

@@ -52,7 +52,7 @@ def entry_states(
     def recurrence(a, log_modulus, angle, b, initial_state):
         entries, last = run(
             a,
-            lambda j: cx.power(log_modulus, angle, stride * j),
+            _powers(log_modulus, angle, stride),
             b,
             initial_state,
             reverse,
@@ -63,7 +63,7 @@ def entry_states(
             # The adjoint obeys the same recurrence, backwards, with conj(a).
             adjoints, d_initial = run(
                 cx.conjugate(a),
-                lambda j: cx.power(log_modulus, -angle, stride * j),
+                _powers(log_modulus, -angle, stride),
                 d_entries,
                 d_last,
                 not reverse,
@@ -81,56 +81,78 @@ def entry_states(
     return recurrence(a, log_modulus, angle, b, initial_state)
 
 
-def _sequential(a, power, b, state, reverse):
-    del power
+def _powers(log_modulus, angle, stride):
+    """`powers(exponents)` of the coefficient: packed, `(len(exponents), 2·n)`."""
+    return lambda exponents: cx.powers(
+        log_modulus, angle, [stride * j for j in exponents]
+    )
+
+
+def _sequential(a, powers, b, state, reverse):
+    del powers
+    direct, cross = cx.factor(a)
 
     def step(state, b_t):
-        return cx.scale(a, state) + b_t, state
+        return direct * state + cross * cx.swap(state) + b_t, state
 
     last, entries = ops.scan(step, state, ops.swapaxes(b, 0, 1), reverse=reverse)
     return ops.swapaxes(entries, 0, 1), last
 
 
-def _chunked(a, power, b, state, reverse):
+def _chunked(a, powers, b, state, reverse):
     length = static_size(b, 1)
     if length is not None and length <= CHUNK:
         return _unrolled(a, b, state, reverse)
-    return _in_chunks(a, power, b, state, reverse, CHUNK, _sequential)
+    return _in_chunks(a, powers, b, state, reverse, CHUNK, _sequential)
 
 
-def _associative(a, power, b, state, reverse):
+def _associative(a, powers, b, state, reverse):
     if static_size(b, 1) <= RADIX:
         return _unrolled(a, b, state, reverse)
-    return _in_chunks(a, power, b, state, reverse, RADIX, _associative)
+    return _in_chunks(a, powers, b, state, reverse, RADIX, _associative)
+
+
+def _in_time(x, reverse):
+    """A list in the direction of time, or back in the order of the tensor."""
+    return x[::-1] if reverse else x
 
 
 def _unrolled(a, b, state, reverse):
-    length = static_size(b, 1)
-    entries = [None] * length
-    for t in reversed(range(length)) if reverse else range(length):
-        entries[t] = state
-        state = cx.scale(a, state) + b[:, t]
-    return ops.stack(entries, axis=1), state
+    direct, cross = cx.factor(a)
+    entries = []
+    for b_t in _in_time(ops.unstack(b, static_size(b, 1), axis=1), reverse):
+        entries.append(state)
+        state = direct * state + cross * cx.swap(state) + b_t
+    return ops.stack(_in_time(entries, reverse), axis=1), state
 
 
-def _in_chunks(a, power, b, state, reverse, size, scan_chunks):
+def _in_chunks(a, powers, b, state, reverse, size, scan_chunks):
     """One level of the scan: inside all chunks at once, over them, and back in."""
     batch, length, features = ops.shape(b)
     count = -(-length // size)
-    chunks = _pad_time(b, count * size - length, at_front=reverse)
-    chunks = ops.reshape(chunks, (batch, count, size, features))
+    padded = _pad_time(b, count * size - length, at_front=reverse)
+    padded = ops.reshape(padded, (batch, count, size, features))
 
-    order = list(range(size))[:: -1 if reverse else 1]
-    local = [chunks[:, :, order[0]]]
-    for s in order[1:]:
-        local.append(cx.scale(a, local[-1]) + chunks[:, :, s])
+    direct, cross = cx.factor(a)
+    first, *rest = _in_time(ops.unstack(padded, size, axis=2), reverse)
+    local = [first]
+    for x in rest:
+        local.append(direct * local[-1] + cross * cx.swap(local[-1]) + x)
     entries, _ = scan_chunks(
-        power(size), lambda j: power(j * size), local[-1], state, reverse
+        powers([size])[0],
+        lambda exponents: powers([size * j for j in exponents]),
+        local[-1],
+        state,
+        reverse,
     )
+    # What a chunk starts from decays inside it.
+    swapped = cx.swap(entries)
+    factors = (ops.unstack(x, size - 1) for x in cx.factor(powers(range(1, size))))
     steps = [entries] + [
-        x + cx.scale(power(j + 1), entries) for j, x in enumerate(local[:-1])
+        x + direct * entries + cross * swapped
+        for x, direct, cross in zip(local, *factors, strict=False)
     ]
-    entries = ops.stack(steps[:: -1 if reverse else 1], axis=2)
+    entries = ops.stack(_in_time(steps, reverse), axis=2)
     entries = ops.reshape(entries, (batch, count * size, features))
     start = count * size - length if reverse else 0
     entries = entries[:, start : start + length]
