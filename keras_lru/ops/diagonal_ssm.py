@@ -104,7 +104,13 @@ def diagonal_ssm(
 
     blocks = _into_blocks(inputs, T)
     entries, last = entry_states(
-        system.power(T), log_modulus, angle, system.read(blocks, T), initial, scan, T
+        system.power(T),
+        system.log_modulus,
+        system.angle,
+        system.read(blocks, T),
+        initial,
+        scan,
+        T,
     )
     final = last
     if lengths is not None or length is None or length % T:
@@ -136,8 +142,9 @@ class _System:
     """The matrices of one (Λ, B, C, D), checked, for any block size."""
 
     def __init__(self, log_modulus, angle, B, C, D, inputs):
-        self.log_modulus = ops.convert_to_tensor(log_modulus)
-        self.angle = ops.convert_to_tensor(angle)
+        # Copies: to TensorFlow's custom gradients a variable is not yet a tensor.
+        self.log_modulus = ops.copy(log_modulus)
+        self.angle = ops.copy(angle)
         self.dtype = self.log_modulus.dtype
         self.compute_dtype = inputs.dtype
         self.B = [ops.cast(x, self.dtype) for x in B]

@@ -12,6 +12,9 @@ BATCH, TIME, FEATURES, UNITS, STATES = 3, 7, 2, 4, 3
 CLOSE = {"rtol": 1e-4, "atol": 2e-5}
 WEIGHTS = ["nu_log", "theta_log", "gamma_log", "B_re", "B_im", "C_re", "C_im", "D"]
 
+# Set by the fixture `algorithm`.
+ALGORITHM = {"scan": "auto", "block_size": "auto"}
+
 MASKS = {
     "right": np.arange(TIME) < np.array([[TIME], [4], [1]]),
     "left": np.arange(TIME) >= np.array([[0], [3], [6]]),
@@ -27,7 +30,7 @@ MASKS = {
 
 def make(built=True, **kwargs):
     """A small LRU; it has its weights already unless `built` is false."""
-    kwargs = {"units": UNITS, "state_size": STATES, "seed": 1, **kwargs}
+    kwargs = {"units": UNITS, "state_size": STATES, "seed": 1, **ALGORITHM, **kwargs}
     layer = LRU(**kwargs)
     if built:
         layer.build((BATCH, None, FEATURES))

@@ -26,6 +26,8 @@ from .lru_reference import (
     weights_of,
 )
 
+pytestmark = pytest.mark.usefixtures("algorithm")
+
 PARAMETERIZATIONS = ["stable_exp", "exp", "real_imag"]
 FEEDTHROUGHS = ["matrix", "none", "auto"]
 

@@ -26,6 +26,8 @@ from .lru_reference import (
     reference,
 )
 
+pytestmark = pytest.mark.usefixtures("algorithm")
+
 
 @pytest.mark.parametrize("zero_output_for_mask", [True, False])
 @pytest.mark.parametrize("return_sequences", [True, False])

@@ -25,6 +25,8 @@ from .lru_reference import (
     reference,
 )
 
+pytestmark = pytest.mark.usefixtures("algorithm")
+
 
 def states_of(layer):
     return [numpy_of(state) for state in layer.states]

@@ -482,6 +482,15 @@ def test_exports_with_symbolic_batch_and_time(error, scan, block_size):
     assert error(x_re, state) < 1e-5
 
 
+@pytest.mark.parametrize("scan", SCANS)
+def test_variables_serve_as_arguments(error, scan):
+    problem = Problem(63)
+    names = ("log_modulus", "angle", "B_re", "C_re", "D")
+    variables = {k: keras.Variable(problem.arguments[k]) for k in names}
+    outputs, _ = run(**{**problem.arguments, **variables}, scan=scan)
+    assert error(outputs, problem.expected()[0]) < 1e-5
+
+
 # Errors
 
 
