@@ -51,3 +51,32 @@ def doubling_loop(cond, body, loop_vars):
             loop_vars,
         )
     return ops.while_loop(cond, body, loop_vars, maximum_iterations=31)
+
+
+def loop_over_time(step, state, xs, reverse=False):
+    """States before each step, and after the last, of `state ← step(state, xs[:, t])`.
+
+    The states are like `xs`, `(batch, time, features)`. Not to be differentiated.
+    """
+    if keras.backend.backend() != "jax":
+        last, states = ops.scan(
+            lambda state, x: (step(state, x), state),
+            state,
+            ops.swapaxes(xs, 0, 1),
+            reverse=reverse,
+        )
+        return ops.swapaxes(states, 0, 1), last
+
+    from jax import lax
+
+    length = xs.shape[1]
+
+    # Slices of axis 1, which a scan would first have to move to the front.
+    def body(i, carry):
+        state, states = carry
+        t = length - 1 - i if reverse else i
+        states = lax.dynamic_update_index_in_dim(states, state, t, axis=1)
+        return step(state, lax.dynamic_index_in_dim(xs, t, 1, keepdims=False)), states
+
+    last, states = lax.fori_loop(0, length, body, (state, ops.zeros_like(xs)))
+    return states, last

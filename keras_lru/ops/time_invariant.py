@@ -17,7 +17,7 @@ the conjugate coefficient, and which keeps nothing but the states.
 from keras import ops, tree
 
 from keras_lru.ops import complex as cx
-from keras_lru.ops.backend import static_size
+from keras_lru.ops.backend import loop_over_time, static_size
 
 ALGORITHMS = ("sequential", "chunked", "associative")
 CHUNK = 16
@@ -60,12 +60,16 @@ def entry_states(
 
         def gradient(*upstream):
             d_entries, d_last = tree.flatten(upstream)
-            # The adjoint obeys the same recurrence, backwards, with conj(a).
-            adjoints, d_initial = run(
+            # The adjoint obeys the same recurrence, backwards, with conj(a). Through
+            # this function, so that it has a gradient too.
+            adjoints, d_initial = entry_states(
                 cx.conjugate(a),
-                _powers(log_modulus, -angle, stride),
+                log_modulus,
+                -angle,
                 d_entries,
                 d_last,
+                algorithm,
+                stride,
                 not reverse,
             )
             direct_re, direct_im = cx.unpack(ops.sum(adjoints * entries, axis=(0, 1)))
@@ -93,10 +97,9 @@ def _sequential(a, powers, b, state, reverse):
     direct, cross = cx.factor(a)
 
     def step(state, b_t):
-        return direct * state + cross * cx.swap(state) + b_t, state
+        return direct * state + cross * cx.swap(state) + b_t
 
-    last, entries = ops.scan(step, state, ops.swapaxes(b, 0, 1), reverse=reverse)
-    return ops.swapaxes(entries, 0, 1), last
+    return loop_over_time(step, state, b, reverse)
 
 
 def _chunked(a, powers, b, state, reverse):
