@@ -4,7 +4,9 @@ from keras_lru.ops import backend
 from keras_lru.ops.time_invariant import ALGORITHMS
 
 SCANS = ("auto", *ALGORITHMS)
-_MAX_BLOCK = {"cpu": 4, "accelerator": 16}
+# Largest block, and how many times the projections' products it may add. Where memory
+# traffic is what costs, as on a GPU or TPU, products are cheaper than states.
+_LIMITS = {"cpu": (4, 0.5), "accelerator": (16, 1.0)}
 
 
 def check_scan(scan):
@@ -44,11 +46,11 @@ def resolve_block_size(block_size, length, input_dim, output_dim, state_size):
     """
     check_block_size(block_size)
     if block_size == "auto":
-        limit = _MAX_BLOCK["accelerator" if backend.has_accelerator() else "cpu"]
-        # Extra products stay under about half of the projections'.
-        affordable = state_size * (input_dim + output_dim) // (input_dim * output_dim)
+        largest, extra = _LIMITS["accelerator" if backend.has_accelerator() else "cpu"]
+        projections = 2 * state_size * (input_dim + output_dim)
+        affordable = extra * projections / (input_dim * output_dim)
         block_size = 1
-        while 2 * block_size <= min(limit, affordable):
+        while 2 * block_size <= min(largest, affordable):
             block_size *= 2
     if length is not None:
         block_size = min(block_size, max(length, 1))

@@ -37,6 +37,7 @@ def test_block_size_auto_grows_with_the_states_and_the_machine(machine):
     assert algorithm.resolve_block_size("auto", 1000, 128, 128, 256) == 4
     assert algorithm.resolve_block_size("auto", None, 1, 1, 1000) == 4
     machine(True, accelerator=True)
+    assert algorithm.resolve_block_size("auto", 1000, 128, 128, 256) == 8
     assert algorithm.resolve_block_size("auto", 1000, 1, 1, 1000) == 16
 
 
