@@ -97,11 +97,25 @@ def power(log_modulus, angle, exponent: int):
     return powers(log_modulus, angle, [exponent])[0]
 
 
-def powers(log_modulus, angle, exponents):
-    """Packed powers for each of the small integer `exponents`: `(len, 2·n)`."""
-    if max(exponents, default=0) > _MAX_POLAR_EXPONENT:
-        return ops.stack([power(log_modulus, angle, j) for j in exponents])
-    j = ops.convert_to_tensor(np.asarray(exponents)[:, None], dtype=log_modulus.dtype)
+def powers(log_modulus, angle, exponents, stride=1):
+    """Packed powers `a**(stride·j)` for each `j` of `exponents`: `(len, 2·n)`."""
+    largest = max(exponents, default=0)
+    if stride * largest > _MAX_POLAR_EXPONENT:
+        table = _products(power(log_modulus, angle, stride), largest)
+        return ops.take(table, np.asarray(exponents, "int32"), axis=0)
+    j = stride * np.asarray(exponents)[:, None]
+    j = ops.convert_to_tensor(j, dtype=log_modulus.dtype)
     cos, sin = _cos_sin(angle, j)
     modulus = ops.exp(j * log_modulus)
     return pack(modulus * cos, modulus * sin)
+
+
+def _products(a, largest):
+    """Packed powers 0 … `largest` of a packed `a`, each of few products."""
+    a = a[None]
+    real, imag = unpack(a)
+    table = pack(ops.ones_like(real), ops.zeros_like(imag))
+    while table.shape[0] <= largest:
+        table = ops.concatenate([table, scale(a, table)], axis=0)
+        a = scale(a, a)
+    return table

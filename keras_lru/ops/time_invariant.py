@@ -7,7 +7,8 @@ axis 1; everything is packed (see `complex`).
 Three algorithms compute the same thing:
 
 - `sequential`: a loop over time. Least memory traffic; one loop step per element.
-- `chunked`: loops run side by side in all chunks of time, then over the chunks.
+- `chunked`: loops run side by side in all chunks of time, then over the chunks; where
+  there are many, over these in the same way.
 - `associative`: chunks of chunks, down to one. No loop at all, logarithmic depth.
 
 They share one hand-written gradient, which is the same recurrence run backwards with
@@ -21,6 +22,7 @@ from keras_lru.ops.backend import loop_over_time, static_size
 
 ALGORITHMS = ("sequential", "chunked", "associative")
 CHUNK = 16
+MANY_CHUNKS = 64
 RADIX = 4
 
 
@@ -86,9 +88,9 @@ def entry_states(
 
 
 def _powers(log_modulus, angle, stride):
-    """`powers(exponents)` of the coefficient: packed, `(len(exponents), 2·n)`."""
-    return lambda exponents: cx.powers(
-        log_modulus, angle, [stride * j for j in exponents]
+    """`powers(exponents, times)`: packed `a**(times·j)`, `(len(exponents), 2·n)`."""
+    return lambda exponents, times=1: cx.powers(
+        log_modulus, angle, exponents, stride * times
     )
 
 
@@ -106,7 +108,10 @@ def _chunked(a, powers, b, state, reverse):
     length = static_size(b, 1)
     if length is not None and length <= CHUNK:
         return _unrolled(a, b, state, reverse)
-    return _in_chunks(a, powers, b, state, reverse, CHUNK, _sequential)
+    # Of many chunks a loop over them would be the slower part.
+    many = length is not None and length > CHUNK * MANY_CHUNKS
+    scan_chunks = _chunked if many else _sequential
+    return _in_chunks(a, powers, b, state, reverse, CHUNK, scan_chunks)
 
 
 def _associative(a, powers, b, state, reverse):
@@ -143,7 +148,7 @@ def _in_chunks(a, powers, b, state, reverse, size, scan_chunks):
         local.append(direct * local[-1] + cross * cx.swap(local[-1]) + x)
     entries, _ = scan_chunks(
         powers([size])[0],
-        lambda exponents: powers([size * j for j in exponents]),
+        lambda exponents, times=1: powers(exponents, size * times),
         local[-1],
         state,
         reverse,

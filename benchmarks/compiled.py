@@ -1,0 +1,100 @@
+"""Functions compiled as the backend compiles a model, with what compiling cost."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+
+@dataclass
+class Compiled:
+    """A compiled function, its arguments, and the cost of getting there."""
+
+    call: Any
+    first_call: float
+    temp_bytes: int | None = None
+
+    def __call__(self):
+        """Run once, to the end."""
+        return _wait(self.call())
+
+
+def _wait(result):
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.block_until_ready(result)
+    return [x.numpy() for x in keras.tree.flatten(result) if x is not None]
+
+
+def compile_function(fn, *args, unknown=False):
+    """`fn(*args)`: under `jax.jit`, or as a `tf.function` graph.
+
+    With `unknown` the last argument's batch and time are hidden from TensorFlow.
+    """
+    start = time.perf_counter()
+    temp_bytes = None
+    if keras.backend.backend() == "jax":
+        import jax
+
+        compiled = jax.jit(fn).lower(*args).compile()
+        temp_bytes = compiled.memory_analysis().temp_size_in_bytes
+    else:
+        import tensorflow as tf
+
+        compiled = tf.function(fn)
+        if unknown:
+            *rest, inputs = args
+            shape = (None, None, *inputs.shape[2:])
+            compiled = compiled.get_concrete_function(
+                *rest, tf.TensorSpec(shape, inputs.dtype)
+            )
+    ready = Compiled(lambda: compiled(*args), 0.0, temp_bytes)
+    ready()
+    ready.first_call = time.perf_counter() - start
+    return ready
+
+
+def compile_gradient(fn, weights, inputs, unknown=False):
+    """Gradient of `sum(fn(weights, inputs)²)` for all weights and the inputs."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        def loss(weights, inputs):
+            return keras.ops.sum(fn(weights, inputs) ** 2)
+
+        return compile_function(jax.grad(loss, argnums=(0, 1)), weights, inputs)
+    import tensorflow as tf
+
+    flat = keras.tree.flatten(weights)
+
+    def gradient(*args):
+        *flat, inputs = args
+        with tf.GradientTape() as tape:
+            tape.watch([flat, inputs])
+            packed = keras.tree.pack_sequence_as(weights, flat)
+            loss = keras.ops.sum(fn(packed, inputs) ** 2)
+        return tape.gradient(loss, [flat, inputs])
+
+    return compile_function(gradient, *flat, inputs, unknown=unknown)
+
+
+def compile_train_step(model, x, y):
+    """One `train_on_batch` of a compiled Keras model."""
+    start = time.perf_counter()
+    step = Compiled(lambda: model.train_on_batch(x, y), 0.0)
+    step.call()
+    step.first_call = time.perf_counter() - start
+    return step
+
+
+def repeated(compiled, times):
+    """The same, `times` in a row."""
+
+    def call():
+        for _ in range(times - 1):
+            compiled.call()
+        return compiled.call()
+
+    return Compiled(call, compiled.first_call, compiled.temp_bytes)

@@ -1,0 +1,237 @@
+"""One layer beside its peers: training, masks, lengths, streaming."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from benchmarks import compiled, peers
+from benchmarks.registry import Target, case
+from keras_lru.layers import LRU, LRUCell
+
+# Largest accepted error, relative to the largest output: what float32 allows over 64k
+# steps at |λ| up to 0.999.
+_TOLERANCE = 2e-3
+_COMPLEX, _PAIRS = "complex64 associative_scan", "keras.ops.associative_scan"
+_BOTH = ("cpu", "gpu")
+
+
+def make_inputs(batch, length, features):
+    """Normal numbers."""
+    rng = np.random.default_rng(1)
+    return ops.convert_to_tensor(
+        rng.normal(size=(batch, length, features)).astype("float32")
+    )
+
+
+def _check(name, outputs, expected):
+    error = np.abs(ops.convert_to_numpy(outputs) - expected).max()
+    error = float(error / np.abs(expected).max())
+    if not error < _TOLERANCE:
+        raise ValueError(f"{name} is wrong: relative error {error:.1e}")
+
+
+def layer_candidates(batch, length, features, states, gradient, functions=None):
+    """Every formulation, checked against the float64 loop, then compiled."""
+    weights = peers.make_weights(features, states, features)
+    inputs = make_inputs(batch, length, features)
+    expected = peers.reference(weights, inputs)
+    candidates = {}
+    for name, function in (functions or peers.formulations()).items():
+        ready = compiled.compile_function(function, weights, inputs)
+        if name != "projections":
+            _check(name, ready.call(), expected)
+        if gradient:
+            ready = compiled.compile_gradient(function, weights, inputs)
+        candidates[name] = ready
+    return candidates
+
+
+def _keras_layer(layer, inputs, gradient):
+    """A layer of Keras as a candidate."""
+    layer.build(inputs.shape)
+    weights = [ops.convert_to_tensor(w) for w in layer.trainable_weights]
+    fixed = [w.value for w in layer.non_trainable_variables]
+
+    def run(weights, inputs):
+        return layer.stateless_call(weights, fixed, inputs)[0]
+
+    compiler = compiled.compile_gradient if gradient else compiled.compile_function
+    return compiler(run, weights, inputs)
+
+
+@case(
+    "layer (8, 2048, 128, 256) forward",
+    Target("keras_lru", _COMPLEX, 1 / 5.5, "jax"),
+    Target("keras_lru", "projections", 1.2),
+    suites=_BOTH,
+    tokens=8 * 2048,
+)
+def _():
+    return layer_candidates(8, 2048, 128, 256, gradient=False)
+
+
+@case(
+    "layer (8, 2048, 128, 256) forward + backward",
+    Target("keras_lru", _COMPLEX, 1 / 4, "jax"),
+    Target("keras_lru", _PAIRS, 1 / 4.5, "tensorflow"),
+    Target("keras_lru", "projections", 1.5),
+    suites=_BOTH,
+    tokens=8 * 2048,
+)
+def _():
+    return layer_candidates(8, 2048, 128, 256, gradient=True)
+
+
+@case(
+    "layer (4, 1024, 512, 384) forward",
+    Target("keras_lru", _COMPLEX, 1 / 4, "jax"),
+    suites=_BOTH,
+    tokens=4 * 1024,
+)
+def _():
+    return layer_candidates(4, 1024, 512, 384, gradient=False)
+
+
+@case(
+    "layer (4, 1024, 512, 384) forward + backward",
+    Target("keras_lru", _COMPLEX, 1 / 2.4, "jax"),
+    suites=_BOTH,
+    tokens=4 * 1024,
+)
+def _():
+    return layer_candidates(4, 1024, 512, 384, gradient=True)
+
+
+@case(
+    "layer (32, 16384, 128, 256) forward + backward",
+    Target("keras_lru", _COMPLEX, 1 / 5, "jax"),
+    suites=("gpu",),
+    tokens=32 * 16384,
+)
+def _():
+    functions = {
+        k: f for k, f in peers.formulations().items() if k != "FFT convolution"
+    }
+    return layer_candidates(32, 16384, 128, 256, gradient=True, functions=functions)
+
+
+_LENGTHS = (1024, 4096, 16384, 65536)
+
+
+@case(
+    "64k tokens by length, 64 units and states, forward + backward",
+    *(
+        Target(f"keras_lru, length {n}", "keras_lru, length 1024", 1.2)
+        for n in _LENGTHS[1:]
+    ),
+    suites=_BOTH,
+    tokens=65536,
+)
+def _():
+    candidates = {}
+    for length in _LENGTHS:
+        shape = (65536 // length, length, 64)
+        functions = peers.formulations()
+        general = _COMPLEX if _COMPLEX in functions else _PAIRS
+        functions = {k: functions[k] for k in ("keras_lru", general)}
+        ready = layer_candidates(*shape, 64, gradient=True, functions=functions)
+        # Beyond, one call takes TensorFlow half a minute.
+        if length <= 4096:
+            lstm = keras.layers.LSTM(64, return_sequences=True)
+            ready["LSTM(64)"] = _keras_layer(lstm, make_inputs(*shape), gradient=True)
+        for name, candidate in ready.items():
+            candidates[f"{name}, length {length}"] = candidate
+    return candidates
+
+
+@case(
+    "first call of the training step, (1, 16384, 128, 256)",
+    Target("keras_lru", None, 3.0, "jax"),
+    Target("keras_lru", None, 4.0, "tensorflow"),
+    tokens=16384,
+)
+def _():
+    return layer_candidates(1, 16384, 128, 256, gradient=True)
+
+
+@case("a million steps, (1, 1000000, 32, 32)", tokens=10**6)
+def _():
+    functions = {"forward": peers.library()}
+    candidates = layer_candidates(1, 10**6, 32, 32, False, functions)
+    functions = {"forward + backward": peers.library()}
+    return candidates | layer_candidates(1, 10**6, 32, 32, True, functions)
+
+
+@case(
+    "unknown length, (8, 2048, 128, 256), forward + backward",
+    Target("unknown", "static", 1.5),
+    backends=("tensorflow",),
+    tokens=8 * 2048,
+)
+def _():
+    weights, inputs = peers.make_weights(128, 256, 128), make_inputs(8, 2048, 128)
+    return {
+        "static": compiled.compile_gradient(peers.library(), weights, inputs),
+        "unknown": compiled.compile_gradient(
+            peers.library(), weights, inputs, unknown=True
+        ),
+    }
+
+
+@case(
+    "masks, LRU(128, 256) on (8, 2048, 128), forward + backward",
+    Target("right padding", "no mask", 1.1),
+    Target("left padding", "no mask", 1.1),
+    Target("holes", "no mask", 1.5),
+    suites=_BOTH,
+    tokens=8 * 2048,
+)
+def _():
+    layer = LRU(128, 256, return_sequences=True)
+    inputs = make_inputs(8, 2048, 128)
+    layer.build(inputs.shape)
+    weights = [ops.convert_to_tensor(w) for w in layer.trainable_weights]
+    count = len(weights)
+    rng = np.random.default_rng(2)
+    lengths = rng.integers(1500, 2049, (8, 1))
+    masks = {
+        "no mask": None,
+        "right padding": np.arange(2048) < lengths,
+        "left padding": np.arange(2048) >= 2048 - lengths,
+        "holes": rng.random((8, 2048)) < 0.9,
+    }
+
+    def under(mask):
+        # Among the weights, or the compiler would know which mask it is.
+        masks = [] if mask is None else [ops.cast(mask, "float32")]
+
+        def run(weights, inputs):
+            mask = None if len(weights) == count else weights[-1] > 0
+            outputs, _ = layer.stateless_call(weights[:count], [], inputs, mask=mask)
+            return outputs
+
+        return compiled.compile_gradient(run, [*weights, *masks], inputs)
+
+    return {name: under(mask) for name, mask in masks.items()}
+
+
+@case(
+    "streaming step, batch 1, 128 units",
+    Target("LRUCell(128)", "LSTMCell(128)", 1.2),
+    suites=_BOTH,
+    tokens=1,
+)
+def _():
+    x = make_inputs(1, 1, 128)[:, 0]
+    cells = {
+        "LRUCell(128)": LRUCell(128),
+        "LSTMCell(128)": keras.layers.LSTMCell(128),
+    }
+    candidates = {}
+    for name, cell in cells.items():
+        cell.build((1, 128))
+        states = cell.get_initial_state(batch_size=1)
+        # A single step is too short for the clock.
+        step = compiled.compile_function(cell, x, states)
+        candidates[name] = compiled.repeated(step, 200)
+    return candidates

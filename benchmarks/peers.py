@@ -1,0 +1,160 @@
+"""The other ways to compute an LRU layer, and the float64 judge of all of them.
+
+Every formulation is a function `(weights, inputs) → outputs` of the same weights.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_lru.ops import diagonal_ssm
+
+
+def make_weights(input_dim, state_size, units, seed=0):
+    """Weights of a layer on the ring [0.9, 0.999], as a dict of tensors."""
+    rng = np.random.default_rng(seed)
+
+    def normal(*shape, scale):
+        return rng.normal(0.0, scale, shape)
+
+    modulus = np.sqrt(rng.uniform(0.9**2, 0.999**2, state_size))
+    weights = {
+        "nu": -np.log(modulus),
+        "theta": rng.uniform(0, 2 * np.pi, state_size),
+        "B_re": normal(input_dim, state_size, scale=(2 * input_dim) ** -0.5),
+        "B_im": normal(input_dim, state_size, scale=(2 * input_dim) ** -0.5),
+        "C_re": normal(state_size, units, scale=state_size**-0.5),
+        "C_im": normal(state_size, units, scale=state_size**-0.5),
+        "D": normal(units, scale=1.0),
+    }
+    gamma = np.sqrt(1 - modulus**2)
+    weights["B_re"] *= gamma
+    weights["B_im"] *= gamma
+    return {k: ops.convert_to_tensor(v.astype("float32")) for k, v in weights.items()}
+
+
+def reference(weights, inputs):
+    """The recurrence step by step in float64."""
+    w = {k: np.asarray(v, "float64") for k, v in weights.items()}
+    u = np.asarray(inputs, "float64")
+    eigenvalues = np.exp(-w["nu"] + 1j * w["theta"])
+    Bu = u @ w["B_re"] + 1j * (u @ w["B_im"])
+    C = w["C_re"] + 1j * w["C_im"]
+    x = np.zeros(Bu[:, 0].shape, "complex128")
+    outputs = np.empty((*u.shape[:2], C.shape[1]))
+    for t in range(u.shape[1]):
+        x = eigenvalues * x + Bu[:, t]
+        outputs[:, t] = (x @ C).real
+    return outputs + w["D"] * u
+
+
+def library(scan="auto", block_size="auto"):
+    """`keras_lru`."""
+
+    def run(w, u):
+        return diagonal_ssm(
+            u,
+            -w["nu"],
+            w["theta"],
+            (w["B_re"], w["B_im"]),
+            (w["C_re"], w["C_im"]),
+            w["D"],
+            scan=scan,
+            block_size=block_size,
+        )[0]
+
+    return run
+
+
+def projections(w, u):
+    """The two matrix products that no formulation can do without: the floor."""
+    x = ops.reshape(u, (-1, u.shape[-1]))
+    x = ops.matmul(x, ops.concatenate([w["B_re"], w["B_im"]], axis=1))
+    y = ops.matmul(x, ops.concatenate([w["C_re"], -w["C_im"]], axis=0))
+    return ops.reshape(y, (*u.shape[:2], y.shape[-1]))
+
+
+def complex_associative_scan(w, u):
+    """As public LRU code has it: complex64, the general scan, vmap over the batch."""
+    import jax
+    import jax.numpy as jnp
+
+    eigenvalues = jnp.exp(-w["nu"] + 1j * w["theta"])
+    B = (w["B_re"] + 1j * w["B_im"]).T
+    C = (w["C_re"] + 1j * w["C_im"]).T
+
+    def combine(earlier, later):
+        (a, x), (b, y) = earlier, later
+        return b * a, b * x + y
+
+    def one_sequence(u):
+        coefficients = jnp.repeat(eigenvalues[None], u.shape[0], axis=0)
+        Bu = jax.vmap(lambda u_t: B @ u_t)(u)
+        _, states = jax.lax.associative_scan(combine, (coefficients, Bu))
+        return jax.vmap(lambda x_t, u_t: (C @ x_t).real + w["D"] * u_t)(states, u)
+
+    return jax.vmap(one_sequence)(u)
+
+
+def keras_associative_scan(w, u):
+    """(re, im) pairs through `keras.ops.associative_scan`."""
+    modulus = ops.exp(-w["nu"])
+    shape = (*u.shape[:2], w["nu"].shape[0])
+    a = [
+        ops.broadcast_to(modulus * part(w["theta"]), shape)
+        for part in (ops.cos, ops.sin)
+    ]
+    b = [ops.matmul(u, w["B_re"]), ops.matmul(u, w["B_im"])]
+
+    def multiply(p, q):
+        return p[0] * q[0] - p[1] * q[1], p[0] * q[1] + p[1] * q[0]
+
+    def combine(earlier, later):
+        a_1, b_1 = earlier[:2], earlier[2:]
+        a_2, b_2 = later[:2], later[2:]
+        re, im = multiply(a_2, b_1)
+        return (*multiply(a_2, a_1), re + b_2[0], im + b_2[1])
+
+    *_, re, im = ops.associative_scan(combine, (*a, *b), axis=1)
+    # On TensorFlow the rank is lost in graph mode.
+    re, im = ops.reshape(re, shape), ops.reshape(im, shape)
+    return ops.matmul(re, w["C_re"]) - ops.matmul(im, w["C_im"]) + w["D"] * u
+
+
+def fft_convolution(w, u):
+    """The same system as a convolution with its impulse response, N wide."""
+    length = u.shape[1]
+    t = ops.cast(ops.arange(length), "float32")[:, None]
+    modulus = ops.exp(-t * w["nu"])
+    powers = modulus * ops.cos(t * w["theta"]), modulus * ops.sin(t * w["theta"])
+
+    def spectrum(x):
+        pad = ops.zeros((*x.shape[:-1], length), dtype=x.dtype)
+        return ops.rfft(ops.concatenate([x, pad], axis=-1))
+
+    def convolve(x, kernel):
+        (a, b), (c, d) = spectrum(x), spectrum(kernel)
+        product = a * c - b * d, a * d + b * c
+        return ops.irfft(product, 2 * length)[..., :length]
+
+    def time_last(x):
+        return ops.swapaxes(x, -1, -2)
+
+    b_re, b_im = (time_last(ops.matmul(u, w[k])) for k in ("B_re", "B_im"))
+    k_re, k_im = (time_last(x) for x in powers)
+    re = time_last(convolve(b_re, k_re) - convolve(b_im, k_im))
+    im = time_last(convolve(b_re, k_im) + convolve(b_im, k_re))
+    return ops.matmul(re, w["C_re"]) - ops.matmul(im, w["C_im"]) + w["D"] * u
+
+
+def formulations():
+    """`{name: function}` of what runs on this backend."""
+    peers = {
+        "keras_lru": library(),
+        "projections": projections,
+        "keras.ops.associative_scan": keras_associative_scan,
+        "FFT convolution": fft_convolution,
+    }
+    if keras.backend.backend() == "jax":
+        peers["complex64 associative_scan"] = complex_associative_scan
+    return peers

@@ -1,0 +1,56 @@
+"""The registry of cases."""
+
+from dataclasses import dataclass, field
+
+import keras
+
+
+@dataclass
+class Target:
+    """`candidate` must take at most `limit` times as long as `reference`.
+
+    Without a `reference`, its first call must take at most `limit` seconds.
+    """
+
+    candidate: str
+    reference: str | None
+    limit: float
+    backend: str | None = None
+
+
+@dataclass
+class Case:
+    """Candidates that do the same work, and what the library promises among them.
+
+    `build()` returns `{name: Compiled}`, checked already. `tokens` are those of one
+    call, for times per token.
+    """
+
+    name: str
+    build: object
+    targets: list = field(default_factory=list)
+    tokens: int | None = None
+
+
+_CASES = {"cpu": [], "gpu": []}
+
+
+def case(name, *targets, suites=("cpu",), backends=("jax", "tensorflow"), tokens=None):
+    """Register the decorated builder in `suites`, for `backends`."""
+
+    def register(build):
+        backend = keras.backend.backend()
+        if backend in backends:
+            kept = [t for t in targets if t.backend in (None, backend)]
+            for suite in suites:
+                _CASES[suite].append(Case(name, build, kept, tokens))
+        return build
+
+    return register
+
+
+def cases(suite):
+    """The cases of `suite` that this backend runs."""
+    from benchmarks import layer_cases, model_cases  # noqa: F401
+
+    return _CASES[suite]

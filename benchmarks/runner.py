@@ -1,0 +1,75 @@
+"""Time one case, compare it with its targets, print it."""
+
+import gc
+
+import keras
+import numpy as np
+
+from benchmarks.timing import ratio, time_interleaved
+
+
+def run_case(case, rounds):
+    """The figures of one case, printed on the way, as a dictionary for JSON."""
+    candidates = case.build()
+    seconds = time_interleaved(candidates, rounds, case.name)
+    result = {
+        "case": case.name,
+        "tokens": case.tokens,
+        "rows": [_row(name, candidates[name], seconds[name]) for name in candidates],
+        "targets": [_judge(target, candidates, seconds) for target in case.targets],
+    }
+    _print(result)
+    del candidates
+    keras.utils.clear_session()
+    gc.collect()
+    return result
+
+
+def _row(name, candidate, seconds):
+    temp = candidate.temp_bytes
+    return {
+        "candidate": name,
+        "median_ms": 1e3 * float(np.median(seconds)),
+        "first_call_s": candidate.first_call,
+        "temp_mb": None if temp is None else temp / 1e6,
+    }
+
+
+def _judge(target, candidates, seconds):
+    if target.reference is None:
+        value = candidates[target.candidate].first_call
+        spread = [value, value]
+    else:
+        value, *spread = ratio(seconds, target.candidate, target.reference)
+    return {
+        "candidate": target.candidate,
+        "reference": target.reference,
+        "value": value,
+        "quartiles": spread,
+        "limit": target.limit,
+        "met": value <= target.limit,
+    }
+
+
+def _print(result):
+    print(f"\n{result['case']}")
+    for row in result["rows"]:
+        temp = "" if row["temp_mb"] is None else f"{row['temp_mb']:9.0f} MB"
+        print(
+            f"  {row['candidate']:42s} {row['median_ms']:10.2f} ms "
+            f"{row['first_call_s']:7.1f} s first {temp}"
+        )
+    for t in result["targets"]:
+        verdict = "met" if t["met"] else "MISSED"
+        if t["reference"] is None:
+            print(
+                f"    {t['candidate']}, first call: {t['value']:.1f} s, "
+                f"target {t['limit']:.1f} s: {verdict}"
+            )
+            continue
+        low, high = t["quartiles"]
+        print(
+            f"    {t['candidate']} / {t['reference']}: {t['value']:.3f} "
+            f"[{low:.3f}, {high:.3f}], target {t['limit']:.3f}: {verdict}",
+            flush=True,
+        )
