@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
 
 @dataclass
@@ -25,7 +26,7 @@ def _wait(result):
         import jax
 
         return jax.block_until_ready(result)
-    return [x.numpy() for x in keras.tree.flatten(result) if x is not None]
+    return [np.asarray(x) for x in keras.tree.flatten(result) if x is not None]
 
 
 def compile_function(fn, *args, unknown=False):
