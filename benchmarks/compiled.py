@@ -81,13 +81,11 @@ def compile_gradient(fn, weights, inputs, unknown=False):
     return compile_function(gradient, *flat, inputs, unknown=unknown)
 
 
-def compile_train_step(model, x, y):
-    """One `train_on_batch` of a compiled Keras model."""
+def started(call):
+    """A candidate that compiles at its first call, and waits at every call."""
     start = time.perf_counter()
-    step = Compiled(lambda: model.train_on_batch(x, y), 0.0)
-    step.call()
-    step.first_call = time.perf_counter() - start
-    return step
+    call()
+    return Compiled(call, time.perf_counter() - start)
 
 
 def repeated(compiled, times):

@@ -5,14 +5,13 @@ import numpy as np
 from keras import ops
 
 from benchmarks import compiled, peers
-from benchmarks.registry import Target, case
+from benchmarks.registry import BOTH, Target, case
 from keras_lru.layers import LRU, LRUCell
 
 # Largest accepted error, relative to the largest output: what float32 allows over 64k
 # steps at |λ| up to 0.999.
 _TOLERANCE = 2e-3
 _COMPLEX, _PAIRS = "complex64 associative_scan", "keras.ops.associative_scan"
-_BOTH = ("cpu", "gpu")
 
 
 def make_inputs(batch, length, features):
@@ -46,8 +45,8 @@ def layer_candidates(batch, length, features, states, gradient, functions=None):
     return candidates
 
 
-def _keras_layer(layer, inputs, gradient):
-    """A layer of Keras as a candidate."""
+def _keras_layer(layer, inputs):
+    """Forward + backward of a layer of Keras."""
     layer.build(inputs.shape)
     weights = [ops.convert_to_tensor(w) for w in layer.trainable_weights]
     fixed = [w.value for w in layer.non_trainable_variables]
@@ -55,51 +54,32 @@ def _keras_layer(layer, inputs, gradient):
     def run(weights, inputs):
         return layer.stateless_call(weights, fixed, inputs)[0]
 
-    compiler = compiled.compile_gradient if gradient else compiled.compile_function
-    return compiler(run, weights, inputs)
+    return compiled.compile_gradient(run, weights, inputs)
 
 
-@case(
-    "layer (8, 2048, 128, 256) forward",
+def _layer(shape, gradient, *targets):
+    name = f"layer {shape} forward{' + backward' if gradient else ''}"
+
+    @case(name, *targets, suites=BOTH, tokens=shape[0] * shape[1])
+    def _():
+        return layer_candidates(*shape, gradient=gradient)
+
+
+_layer(
+    (8, 2048, 128, 256),
+    False,
     Target("keras_lru", _COMPLEX, 1 / 5.5, "jax"),
     Target("keras_lru", "projections", 1.2),
-    suites=_BOTH,
-    tokens=8 * 2048,
 )
-def _():
-    return layer_candidates(8, 2048, 128, 256, gradient=False)
-
-
-@case(
-    "layer (8, 2048, 128, 256) forward + backward",
+_layer(
+    (8, 2048, 128, 256),
+    True,
     Target("keras_lru", _COMPLEX, 1 / 4, "jax"),
     Target("keras_lru", _PAIRS, 1 / 4.5, "tensorflow"),
     Target("keras_lru", "projections", 1.5),
-    suites=_BOTH,
-    tokens=8 * 2048,
 )
-def _():
-    return layer_candidates(8, 2048, 128, 256, gradient=True)
-
-
-@case(
-    "layer (4, 1024, 512, 384) forward",
-    Target("keras_lru", _COMPLEX, 1 / 4, "jax"),
-    suites=_BOTH,
-    tokens=4 * 1024,
-)
-def _():
-    return layer_candidates(4, 1024, 512, 384, gradient=False)
-
-
-@case(
-    "layer (4, 1024, 512, 384) forward + backward",
-    Target("keras_lru", _COMPLEX, 1 / 2.4, "jax"),
-    suites=_BOTH,
-    tokens=4 * 1024,
-)
-def _():
-    return layer_candidates(4, 1024, 512, 384, gradient=True)
+_layer((4, 1024, 512, 384), False, Target("keras_lru", _COMPLEX, 1 / 4, "jax"))
+_layer((4, 1024, 512, 384), True, Target("keras_lru", _COMPLEX, 1 / 2.4, "jax"))
 
 
 @case(
@@ -124,7 +104,7 @@ _LENGTHS = (1024, 4096, 16384, 65536)
         Target(f"keras_lru, length {n}", "keras_lru, length 1024", 1.2)
         for n in _LENGTHS[1:]
     ),
-    suites=_BOTH,
+    suites=BOTH,
     tokens=65536,
 )
 def _():
@@ -136,9 +116,9 @@ def _():
         functions = {k: functions[k] for k in ("keras_lru", general)}
         ready = layer_candidates(*shape, 64, gradient=True, functions=functions)
         # Beyond, one call takes TensorFlow half a minute.
-        if length <= 4096:
+        if length <= 4096 or keras.backend.backend() == "jax":
             lstm = keras.layers.LSTM(64, return_sequences=True)
-            ready["LSTM(64)"] = _keras_layer(lstm, make_inputs(*shape), gradient=True)
+            ready["LSTM(64)"] = _keras_layer(lstm, make_inputs(*shape))
         for name, candidate in ready.items():
             candidates[f"{name}, length {length}"] = candidate
     return candidates
@@ -183,7 +163,7 @@ def _():
     Target("right padding", "no mask", 1.1),
     Target("left padding", "no mask", 1.1),
     Target("holes", "no mask", 1.5),
-    suites=_BOTH,
+    suites=BOTH,
     tokens=8 * 2048,
 )
 def _():
@@ -218,7 +198,7 @@ def _():
 @case(
     "streaming step, batch 1, 128 units",
     Target("LRUCell(128)", "LSTMCell(128)", 1.2),
-    suites=_BOTH,
+    suites=BOTH,
     tokens=1,
 )
 def _():

@@ -3,18 +3,16 @@
 import keras
 import numpy as np
 
-from benchmarks import compiled
+from benchmarks.compiled import started
 from benchmarks.layer_cases import make_inputs
-from benchmarks.registry import Target, case
+from benchmarks.registry import BOTH, Target, case
 from keras_lru.layers import LRU
 from keras_lru.models import SequenceClassifier
-
-_BOTH = ("cpu", "gpu")
 
 
 def _train_step(model, inputs, labels):
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    return compiled.compile_train_step(model, inputs, labels)
+    return started(lambda: model.train_on_batch(inputs, labels))
 
 
 def _data(batch, length, features):
@@ -31,7 +29,7 @@ def _stack(layers):
     "train_on_batch of one layer (8, 2048, 128, 256)",
     Target("LRU(128, 256)", "LSTM(128)", 1 / 3.5, "tensorflow"),
     Target("LRU(128, 256)", "LSTM(128)", 1 / 3, "jax"),
-    suites=_BOTH,
+    suites=BOTH,
     tokens=8 * 2048,
 )
 def _():
@@ -49,7 +47,7 @@ def _():
     "train_on_batch of a 4-block classifier (16, 784, 128, 128)",
     Target("keras_lru", "public JAX code", 1 / 2, "jax"),
     Target("keras_lru", "four LSTM(128)", 1 / 3),
-    suites=_BOTH,
+    suites=BOTH,
     tokens=16 * 784,
 )
 def _():

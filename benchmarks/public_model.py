@@ -5,13 +5,11 @@ norm, LRU, GELU, dropout shared over time, full GLU, dropout, skip, mean over ti
 linear head; Adam. The recurrence is a complex64 `jax.lax.associative_scan` under vmap.
 """
 
-import time
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.compiled import Compiled
+from benchmarks.compiled import started
 from benchmarks.peers import complex_associative_scan, make_weights
 
 
@@ -96,6 +94,4 @@ def compile_step(parameters, x, labels, rate=0.1):
         *state[:], loss = step(*state)
         return float(loss)
 
-    start = time.perf_counter()
-    run()
-    return Compiled(run, time.perf_counter() - start)
+    return started(run)

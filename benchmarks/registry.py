@@ -32,7 +32,8 @@ class Case:
     tokens: int | None = None
 
 
-_CASES = {"cpu": [], "gpu": []}
+BOTH = ("cpu", "gpu")
+_CASES = {suite: [] for suite in BOTH}
 
 
 def case(name, *targets, suites=("cpu",), backends=("jax", "tensorflow"), tokens=None):
