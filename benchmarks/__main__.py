@@ -7,10 +7,13 @@ import platform
 from pathlib import Path
 
 
+SUITES = ("cpu", "gpu", "tpu-aot", "serving")
+
+
 def parse_args():
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--suite", choices=["cpu", "gpu", "tpu-aot"], default="cpu")
+    parser.add_argument("--suite", choices=SUITES, default="cpu")
     parser.add_argument("--backend", choices=["jax", "tensorflow"], default="jax")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--only", default="", help="cases whose name contains this")
@@ -55,6 +58,12 @@ def main(args):
         from benchmarks import tpu
 
         report["results"] = tpu.run(args.only)
+    elif args.suite == "serving":
+        from benchmarks import serving
+
+        report["machine"] = machine()
+        print(report["machine"])
+        report["results"] = serving.run(args.only, args.rounds)
     else:
         from benchmarks import runner
         from benchmarks.registry import cases
@@ -70,7 +79,7 @@ def main(args):
     path = args.output_dir / f"{args.suite}-{args.backend}.json"
     path.write_text(json.dumps(report, indent=2))
     print(f"\n{path}")
-    if args.suite != "tpu-aot":
+    if args.suite in ("cpu", "gpu"):
         from benchmarks import chart
 
         print(chart.draw(report, path.with_suffix(".png")) or "No lengths to draw.")

@@ -1,6 +1,6 @@
 """The Linear Recurrent Unit (Orvieto et al., ICML 2023) for Keras 3."""
 
-from keras_lru import initializers, layers, models, ops, training
+from keras_lru import export, initializers, layers, models, ops, training
 from keras_lru.layers import LRU, LRUCell, ResidualBlock
 from keras_lru.models import (
     LRUBackbone,
@@ -19,6 +19,7 @@ __all__ = [
     "ResidualBlock",
     "SequenceClassifier",
     "SequenceRegressor",
+    "export",
     "initializers",
     "layers",
     "models",

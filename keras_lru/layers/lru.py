@@ -230,7 +230,7 @@ class LRU(keras.layers.RNN):
                 name=name,
             )
             for name, state in zip(
-                ("x_re", "x_im"), self.get_initial_state(batch_size), strict=True
+                self.cell.state_names, self.get_initial_state(batch_size), strict=True
             )
         ]
 

@@ -157,6 +157,7 @@ class LRUCell(keras.layers.Layer):
         self.feedthrough_constraint = constraints.get(feedthrough_constraint)
 
         self.state_size = [self.num_states, self.num_states]
+        self.state_names = ("x_re", "x_im")
         self.output_size = self.units
 
     def build(self, input_shape):

@@ -8,10 +8,11 @@ from keras_lru.checks import check_positive_integer
 from keras_lru.layers.copies import derive_seed, reseed, serialize_unbuilt
 from keras_lru.layers.lru import LRU
 from keras_lru.layers.residual_block import ResidualBlock
+from keras_lru.models.sequence_model import SequenceModel
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
-class LRUBackbone(keras.Model):
+class LRUBackbone(SequenceModel):
     """An encoder and a stack of residual blocks, each with its own recurrence.
 
     The deep model of section 3 and figure 1 of Orvieto et al., 2023,

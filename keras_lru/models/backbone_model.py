@@ -4,9 +4,10 @@ import keras
 
 from keras_lru.layers.copies import derive_seed, serialize_unbuilt
 from keras_lru.models.backbone import LRUBackbone
+from keras_lru.models.sequence_model import SequenceModel
 
 
-class BackboneModel(keras.Model):
+class BackboneModel(SequenceModel):
     """A backbone with a head, the base of the models of this package.
 
     Args:

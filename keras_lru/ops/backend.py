@@ -29,6 +29,30 @@ def has_accelerator() -> bool:
     return False
 
 
+def differentiates_loops() -> bool:
+    """Whether the gradient of `loop_over_time` takes memory linear in the length.
+
+    On JAX it does not: the loop carries all states, and each step would keep them.
+    """
+    return keras.backend.backend() != "jax"
+
+
+def saved_model_options(shapes) -> dict:
+    """Keyword arguments for Keras's SavedModel export of an endpoint.
+
+    Args:
+        shapes: Shapes of the endpoint's arguments, in its structure, as strings: a name
+            for each unknown size, the same name for the same size.
+
+    Returns:
+        On JAX: without gradients, that loading a SavedModel would warn of, and with
+        the names of unknown sizes, that Keras would all tell apart. Else nothing.
+    """
+    if keras.backend.backend() != "jax":
+        return {}
+    return {"jax2tf_kwargs": {"with_gradient": False, "polymorphic_shapes": shapes}}
+
+
 def static_size(x, axis: int) -> int | None:
     """Size of `x` along `axis` as a Python integer, `None` if unknown while tracing."""
     size = x.shape[axis]

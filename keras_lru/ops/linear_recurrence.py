@@ -7,6 +7,7 @@ from keras_lru.ops import complex as cx
 from keras_lru.ops.algorithm import check_scan, resolve_scan
 from keras_lru.ops.associative_scan import associative_scan
 from keras_lru.ops.backend import static_size
+from keras_lru.ops.gradients import custom_gradient
 from keras_lru.ops.time_invariant import entry_states
 
 
@@ -122,7 +123,7 @@ def _time_varying(a, b, initial, reverse, scan):
     sequential = resolve_scan(scan, static_size(b, 1)) == "sequential"
     run = _scan_sequentially if sequential else _scan_associatively
 
-    @ops.custom_gradient
+    @custom_gradient
     def recurrence(a, b, initial):
         states = run(a, b, initial, reverse)
 

@@ -18,7 +18,12 @@ the conjugate coefficient, and which keeps nothing but the states.
 from keras import ops, tree
 
 from keras_lru.ops import complex as cx
-from keras_lru.ops.backend import loop_over_time, static_size
+from keras_lru.ops.backend import (
+    differentiates_loops,
+    loop_over_time,
+    static_size,
+)
+from keras_lru.ops.gradients import custom_gradient
 
 ALGORITHMS = ("sequential", "chunked", "associative")
 CHUNK = 16
@@ -50,29 +55,25 @@ def entry_states(
         algorithm
     ]
 
-    @ops.custom_gradient
+    def solve(a, log_modulus, angle, b, initial_state, reverse=reverse):
+        powers = _powers(log_modulus, angle, stride)
+        return run(a, powers, b, initial_state, reverse)
+
+    def solve_adjoint(*arguments):
+        if differentiates_loops():
+            # SavedModels cannot hold a custom gradient of a custom gradient.
+            return solve(*arguments, not reverse)
+        return entry_states(*arguments, algorithm, stride, not reverse)
+
+    @custom_gradient
     def recurrence(a, log_modulus, angle, b, initial_state):
-        entries, last = run(
-            a,
-            _powers(log_modulus, angle, stride),
-            b,
-            initial_state,
-            reverse,
-        )
+        entries, last = solve(a, log_modulus, angle, b, initial_state)
 
         def gradient(*upstream):
             d_entries, d_last = tree.flatten(upstream)
-            # The adjoint obeys the same recurrence, backwards, with conj(a). Through
-            # this function, so that it has a gradient too.
-            adjoints, d_initial = entry_states(
-                cx.conjugate(a),
-                log_modulus,
-                -angle,
-                d_entries,
-                d_last,
-                algorithm,
-                stride,
-                not reverse,
+            # The adjoint obeys the same recurrence, backwards, with conj(a).
+            adjoints, d_initial = solve_adjoint(
+                cx.conjugate(a), log_modulus, -angle, d_entries, d_last
             )
             direct_re, direct_im = cx.unpack(ops.sum(adjoints * entries, axis=(0, 1)))
             cross_re, cross_im = cx.unpack(

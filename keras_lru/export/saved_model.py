@@ -1,0 +1,159 @@
+"""SavedModels with endpoints for whole sequences and for streams."""
+
+from pathlib import Path
+
+import keras
+from keras import ops, tree
+
+from keras_lru.export.streaming import StreamingModel
+from keras_lru.models.signature import endpoint_options
+from keras_lru.models.signature import input_signature as recorded_signature
+from keras_lru.ops.gradients import forward_only
+from keras_lru.saved_model_folder import saved_model_folder
+
+
+def export_saved_model(
+    model,
+    path,
+    streaming=True,
+    *,
+    input_signature=None,
+    overwrite=False,
+    verbose=True,
+):
+    """Exports a model for TensorFlow alone: whole sequences, and streams.
+
+    The folder needs neither Keras nor this library where it is loaded, whichever
+    backend the model was trained on, and takes sequences of every length in batches of
+    every size. Its endpoints, which are its signatures too:
+
+    - `serve(inputs)`: the outputs of whole sequences.
+    - `initial_state(batch)`: the states before the first step of `batch` sequences, a
+      dictionary `{name: (batch, …)}`.
+    - `step(inputs, states)`: one step, inputs without a time axis, `(batch, features)`
+      or `(batch,)` tokens.
+    - `chunk(inputs, states)`: any number of steps, one at least,
+      `(batch, time, features)` or `(batch, time)`.
+
+    `step` and `chunk` return one dictionary: the new states under their names, and
+    `"outputs"`. A sequence in pieces gives the outputs of the whole, whatever the
+    pieces. Of a model that gives one output a sequence, they give that of the sequence
+    so far.
+
+    A model can be streamed if each step of its outputs depends on the steps up to it
+    alone, and if its memory is in recurrent layers: an `LRU`, any other
+    `keras.layers.RNN` such as `LSTM`, blocks and models of these. That is tried on
+    random inputs before anything is written. Normalization and dropout run as in
+    inference.
+
+    Args:
+        model: A built `keras.Model`. Axis 1 of each of its inputs is time.
+        path: Folder to write.
+        streaming: Whether to have the endpoints for streams.
+        input_signature: List with one structure of `keras.InputSpec`, the inputs of
+            the model. `None` means those it was built on, with unknown batch and time.
+        overwrite: Whether to replace a SavedModel at `path`.
+        verbose: Whether to print the endpoints.
+
+    Raises:
+        ValueError: If `model` is no model or not built; with `streaming`, if it cannot
+            take a sequence in pieces: the message names the layer that reads from the
+            end (`Bidirectional`, `go_backwards`), pools over time, or mixes time steps.
+        FileExistsError: If there is something at `path`, without `overwrite`.
+        OSError: If nothing can be written at `path`, or the disk is full. Then `path`
+            is as it was.
+
+    Example:
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import tensorflow as tf
+    >>> from keras_lru import SequenceRegressor
+    >>> from keras_lru.export import export_saved_model
+    >>> model = SequenceRegressor(1, depth=1, units=4, state_size=4)
+    >>> _ = model(np.zeros((2, 5, 3), "float32"))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     export_saved_model(model, f"{folder}/served", verbose=False)
+    ...     served = tf.saved_model.load(f"{folder}/served")
+    >>> states = served.initial_state(2)
+    >>> for inputs in np.ones((5, 2, 3), "float32"):
+    ...     states = served.step(inputs, states)
+    ...     outputs = states.pop("outputs")
+    >>> tuple(outputs.shape), sorted(states)
+    ((2, 1), ['lru_x_im', 'lru_x_re'])
+    """
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"`model` must be a keras.Model. Received: model={model!r}")
+    if not overwrite and Path(path).exists():
+        raise FileExistsError(
+            "`path` must not exist yet, or pass `overwrite=True`. "
+            f"Received: path={str(path)!r}"
+        )
+    if input_signature is None:
+        input_signature = recorded_signature(model)
+    stream = StreamingModel(model, input_signature) if streaming else None
+
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    with saved_model_folder(path) as folder, forward_only():
+        _add(archive, "serve", model.__call__, input_signature)
+        if streaming:
+            _add_stream(archive, stream, input_signature)
+        archive.write_out(str(folder), verbose=False)
+    if verbose:
+        endpoints = "serve, step, chunk, initial_state" if streaming else "serve"
+        print(f"Saved {path}, with the endpoints: {endpoints}")
+
+
+def _add(archive, name, function, signature):
+    archive.add_endpoint(name, function, signature, **endpoint_options(signature))
+
+
+def _add_stream(archive, stream, signature):
+    import tensorflow as tf
+
+    states = {
+        name: keras.InputSpec(shape=(None, *row.shape), dtype=str(row.dtype), name=name)
+        for name, row in stream.initial_state.items()
+    }
+    (inputs,) = signature
+
+    def chunk(inputs, states):
+        outputs, states = stream(inputs, states)
+        return {**_named(outputs), **states}
+
+    def step(inputs, states):
+        inputs = tree.map_structure(lambda x: ops.expand_dims(x, 1), inputs)
+        outputs, states = stream(inputs, states)
+        flat = [
+            x[:, 0] if has_time else x
+            for x, has_time in zip(tree.flatten(outputs), stream.has_time, strict=True)
+        ]
+        return {**_named(tree.pack_sequence_as(outputs, flat)), **states}
+
+    @tf.function(input_signature=[tf.TensorSpec((), tf.int32, name="batch")])
+    def initial_state(batch):
+        return {
+            name: tf.tile(row[None], [batch, *(1 for _ in row.shape)])
+            for name, row in stream.initial_state.items()
+        }
+
+    one_step = tree.map_structure(
+        lambda x: keras.InputSpec(
+            shape=(x.shape[0], *x.shape[2:]), dtype=x.dtype, name=x.name
+        ),
+        inputs,
+    )
+    _add(archive, "chunk", chunk, [inputs, states])
+    _add(archive, "step", step, [one_step, states])
+    initial_state.get_concrete_function()
+    archive.add_endpoint("initial_state", initial_state)
+
+
+def _named(outputs):
+    """The model's outputs as entries of a flat dictionary."""
+    if isinstance(outputs, dict):
+        return {f"outputs_{key}": value for key, value in outputs.items()}
+    if isinstance(outputs, list | tuple):
+        return {f"outputs_{i}": value for i, value in enumerate(outputs)}
+    return {"outputs": outputs}

@@ -1,0 +1,51 @@
+"""What all models have: an export for sequences of every length."""
+
+import keras
+
+from keras_lru.models.signature import endpoint_options
+from keras_lru.models.signature import input_signature as recorded_signature
+from keras_lru.ops.gradients import forward_only
+from keras_lru.saved_model_folder import saved_model_folder
+
+
+class SequenceModel(keras.Model):
+    """A model of sequences, the base of the models of this package."""
+
+    def export(
+        self,
+        filepath,
+        format="tf_saved_model",
+        verbose=None,
+        input_signature=None,
+        **kwargs,
+    ):
+        """Exports the model for inference, as `keras.Model.export` does.
+
+        A SavedModel takes sequences of every length, in batches of every size,
+        whatever the model was built on; and it is written whole or not at all. The
+        other formats are Keras's own.
+
+        Args:
+            filepath: Where to write.
+            format: `"tf_saved_model"`, or another format that Keras exports.
+            verbose: Whether to print what was written.
+            input_signature: Structure of `keras.InputSpec`. `None` means batch and
+                time unknown.
+            **kwargs: As for `keras.Model.export`.
+
+        Raises:
+            ValueError: If the model has not been built.
+            OSError: If nothing can be written at `filepath`.
+        """
+        if format != "tf_saved_model":
+            super().export(filepath, format, verbose, input_signature, **kwargs)
+            return
+        if input_signature is None:
+            input_signature = recorded_signature(self)
+            kwargs = {**endpoint_options(input_signature), **kwargs}
+        with saved_model_folder(filepath) as folder, forward_only():
+            super().export(
+                folder, format, verbose=False, input_signature=input_signature, **kwargs
+            )
+        if verbose is None or verbose:
+            print(f"Saved artifact at '{filepath}', with the endpoint `serve`.")
