@@ -6,7 +6,6 @@ import os
 import platform
 from pathlib import Path
 
-
 SUITES = ("cpu", "gpu", "tpu-aot", "serving")
 
 
