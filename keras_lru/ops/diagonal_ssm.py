@@ -11,6 +11,7 @@ matrix product,
 T = 1 is the scan form: every state is computed, and y = Re(C x) + D u.
 """
 
+import numpy as np
 from keras import ops
 
 from keras_lru.checks import check_shape
@@ -234,7 +235,10 @@ class _System:
         B = cx.pack(*cx.multiply(cx.unpack(powers[:, None]), self.B))
         taps = ops.matmul(B, self._readout())
         if self.D is not None:
-            D = ops.diag(self.D) if len(self.D.shape) == 1 else self.D
+            D = self.D
+            if len(D.shape) == 1:
+                # Not `ops.diag`: OpenVINO has no rule for it.
+                D = D * ops.convert_to_tensor(np.eye(self.output_dim), dtype=self.dtype)
             taps = ops.concatenate([taps[:1] + D, taps[1:]], axis=0)
         taps = ops.concatenate([ops.zeros_like(taps[1:]), taps], axis=0)
         rows = ops.stack([taps[T - 1 - s : 2 * T - 1 - s] for s in range(T)])
@@ -249,6 +253,7 @@ class _System:
         matrix = ops.cast(matrix, self.compute_dtype)
         if len(x.shape) == 2:
             return ops.matmul(x, matrix)
-        batch, time, features = ops.shape(x)
+        _, time, features = ops.shape(x)
         product = ops.matmul(ops.reshape(x, (-1, features)), matrix)
-        return ops.reshape(product, (batch, time, matrix.shape[-1]))
+        # Not `batch`: jax2onnx cannot find an unknown one in the sizes of `product`.
+        return ops.reshape(product, (-1, time, matrix.shape[-1]))
