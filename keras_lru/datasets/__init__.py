@@ -1,0 +1,1 @@
+"""Datasets of the Long Range Arena and the copy memory task, for TFDS."""

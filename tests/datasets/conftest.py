@@ -1,0 +1,12 @@
+"""What the tests of datasets share."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _workers_can_import_the_tests(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
