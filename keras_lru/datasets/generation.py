@@ -96,7 +96,9 @@ def generate(
     missing = [chunk for chunk in chunks if not is_whole(chunk_path(directory, chunk))]
     processes = min(processes, len(missing))
     done = count - sum(map(len, missing))
-    with tqdm(total=count, initial=done, desc=description, unit=" examples") as bar:
+    with tqdm(
+        total=count, initial=done, desc=description, unit=" examples", leave=None
+    ) as bar:
         if processes > 1:
             _compute_in_workers(function, missing, directory, processes, bar)
         else:

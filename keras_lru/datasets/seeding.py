@@ -32,3 +32,37 @@ def random_generator(seed: int, split: str, index: int) -> np.random.Generator:
         False
     """
     return np.random.Generator(np.random.PCG64(seed_sequence(seed, split, index)))
+
+
+def child_words(words: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """The outputs `numbers` of SplitMix64 generators whose states are `words`.
+
+    Many generators at once, any output of each: a word for every node of many trees,
+    which depends on the path from the root to the node alone.
+
+    Args:
+        words: uint64 array, the generators' states; usually words themselves.
+        numbers: Array of integers of at least 0, broadcast against `words`.
+
+    Returns:
+        uint64 array, evenly distributed over all values.
+
+    References:
+        [Steele, Lea and Flood, 2014](https://doi.org/10.1145/2660193.2660195), and
+        Vigna's constants, as in `java.util.SplittableRandom`.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_lru.datasets.seeding import child_words
+        >>> [hex(word) for word in child_words(np.zeros(2, np.uint64), np.arange(2))]
+        ['0xe220a8397b1dcdaf', '0x6e789e6aa1b965f4']
+    """
+    # Arrays wrap around in silence, scalars don't.
+    numbers = np.atleast_1d(numbers).astype(np.uint64)
+    z = words + (numbers + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    z ^= z >> np.uint64(30)
+    z *= np.uint64(0xBF58476D1CE4E5B9)
+    z ^= z >> np.uint64(27)
+    z *= np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    return z
