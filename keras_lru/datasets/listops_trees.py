@@ -60,7 +60,7 @@ class TreeSpec:
         largest = 1
         for _ in range(self.max_depth - 1):
             largest = 2 + self.max_arguments * largest
-        if not max(3, self.min_size) < min(largest, self.max_size - 1) + 1:
+        if max(4, self.min_size + 1) > min(largest, self.max_size - 1):
             raise ValueError(
                 "`min_size` and `max_size` must leave sizes of trees between them, "
                 f"from 4 to {largest}. Received: min_size={self.min_size}, "
