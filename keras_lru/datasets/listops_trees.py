@@ -163,7 +163,8 @@ def _draw_roots(keys, spec):
                 f"`spec` must keep more than one in {_MAX_CANDIDATES_PER_TREE} trees. "
                 f"Received: spec={spec}"
             )
-        count = max(8, _CANDIDATES // len(pending))
+        # A twelfth of the trees have the benchmark's sizes; other bounds keep less.
+        count = max(8, min(_CANDIDATES // len(pending), max(16, tried)))
         numbers = np.arange(tried, tried + count)
         words = child_words(keys[pending, np.newaxis], numbers)
         # A root that is a digit is of size 1, and never kept.

@@ -25,13 +25,6 @@ class LraListopsTest(tfds.testing.DatasetBuilderTestCase):
     SPLITS: ClassVar = {"train": 4, "validation": 2, "test": 3}
 
 
-class LraListopsTinyTest(tfds.testing.DatasetBuilderTestCase):
-    DATASET_CLASS = LraListops
-    EXAMPLE_DIR = DUMMY_DATA / "listops"
-    BUILDER_CONFIG_NAMES_TO_TEST = ("tiny",)
-    SPLITS: ClassVar = {"train": 2000, "validation": 500, "test": 500}
-
-
 class LraListopsOriginalTest(tfds.testing.DatasetBuilderTestCase):
     DATASET_CLASS = LraListops
     EXAMPLE_DIR = DUMMY_DATA / "listops"
