@@ -60,7 +60,7 @@ class TreeSpec:
         largest = 1
         for _ in range(self.max_depth - 1):
             largest = 2 + self.max_arguments * largest
-        if not max(3, self.min_size) < min(largest, self.max_size - 1) + 1:
+        if max(4, self.min_size + 1) > min(largest, self.max_size - 1):
             raise ValueError(
                 "`min_size` and `max_size` must leave sizes of trees between them, "
                 f"from 4 to {largest}. Received: min_size={self.min_size}, "
@@ -163,7 +163,8 @@ def _draw_roots(keys, spec):
                 f"`spec` must keep more than one in {_MAX_CANDIDATES_PER_TREE} trees. "
                 f"Received: spec={spec}"
             )
-        count = max(8, _CANDIDATES // len(pending))
+        # A twelfth of the trees have the benchmark's sizes; other bounds keep less.
+        count = max(8, min(_CANDIDATES // len(pending), max(16, tried)))
         numbers = np.arange(tried, tried + count)
         words = child_words(keys[pending, np.newaxis], numbers)
         # A root that is a digit is of size 1, and never kept.

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
+DUMMY_DATA = Path(__file__).parent / "dummy_data"
 
 
 @pytest.fixture(autouse=True)
