@@ -14,11 +14,14 @@ def test_public_names_are_these():
         "ListOpsConfig",
         "LraAan",
         "LraListops",
+        "LraPathfinder",
+        "PathfinderConfig",
     ]
 
 
 def test_importing_registers_the_builders():
-    assert {"copy_memory", "lra_aan", "lra_listops"} <= set(tfds.list_builders())
+    names = {"copy_memory", "lra_aan", "lra_listops", "lra_pathfinder"}
+    assert names <= set(tfds.list_builders())
 
 
 def test_without_tfds_says_what_to_install(monkeypatch):

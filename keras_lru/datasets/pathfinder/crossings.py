@@ -27,9 +27,7 @@ def meet(segments, others):
 def _straddle(segments, others):
     """Whether the ends of `others` are not on one side of `segments`."""
     start, end = segments[..., 0, :], segments[..., 1, :]
-    sides = [
-        _cross(end - start, others[..., point, :] - start) for point in (0, 1)
-    ]
+    sides = [_cross(end - start, others[..., point, :] - start) for point in (0, 1)]
     return sides[0] * sides[1] <= 0
 
 

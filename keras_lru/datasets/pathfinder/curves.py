@@ -1,7 +1,7 @@
 """Growing dashed curves that keep clear of one another.
 
-Most attempts at two long curves run into something, so many are made side by side, each on
-canvases of its own, and the first that succeeds is kept.
+Most attempts at two long curves run into something, so many are made side by side,
+each on canvases of its own, and the first that succeeds is kept.
 """
 
 import math
@@ -139,17 +139,13 @@ def _extend(table, canvas, last, rng):
     free = TAKEN - canvas[ends + table.layer_size]
     cumulative = np.cumsum(table.turn_weights[last[:, 1]] * free, axis=1)
     total = cumulative[:, -1]
-    dashes = np.zeros_like(last)
-    found = np.zeros(len(last), bool)
-    wanted = np.flatnonzero(total > 1e-4 * TAKEN)
-    for _ in range(1 + _REDRAWS):
-        if not len(wanted):
-            break
-        drawn = rng.random(len(wanted)) * total[wanted]
-        turns = (cumulative[wanted] <= drawn[:, np.newaxis]).sum(axis=1)
-        dashes[wanted, 0] = ends[wanted, turns]
-        dashes[wanted, 1] = turns
-        fit = table.fits(canvas, dashes[wanted])
-        found[wanted] = fit
-        wanted = wanted[~fit]
-    return dashes[found], found
+    # All redraws at once; the first that fits counts.
+    drawn = rng.random((1 + _REDRAWS, len(last))) * total
+    turns = (cumulative <= drawn[..., np.newaxis]).sum(axis=-1)
+    # Nothing is free where all are passed.
+    turns = np.minimum(turns, len(table.circle) - 1)
+    each = np.arange(len(last))
+    dashes = np.stack([ends[each, turns], turns], axis=-1)
+    fit = table.fits(canvas, dashes) & (total > 1e-4 * TAKEN)
+    found = fit.any(axis=0)
+    return dashes[fit.argmax(axis=0), each][found], found
