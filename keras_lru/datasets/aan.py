@@ -2,7 +2,14 @@
 
 import tensorflow_datasets as tfds
 
-from keras_lru.datasets.manual import LRA_ARCHIVE, bad_line, find_files, read_tsv
+from keras_lru.datasets.manual import (
+    LRA_CITATION,
+    LRA_HOMEPAGE,
+    bad_line,
+    find_files,
+    lra_instructions,
+    read_tsv,
+)
 
 # The label may be written as a float.
 _LABELS = {b"0": 0, b"1": 1, b"0.0": 0, b"1.0": 1}
@@ -12,11 +19,9 @@ class LraAan(tfds.core.GeneratorBasedBuilder):
     """Pairs of papers of the ACL Anthology Network: does one cite the other?"""
 
     VERSION = tfds.core.Version("1.0.0")
-    MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "Needed: new_aan_pairs.train.tsv, new_aan_pairs.eval.tsv and "
-        f"new_aan_pairs.test.tsv, from the folder tsv_data of {LRA_ARCHIVE} (a tar "
-        "archive of 7.7 GB). Put them there, or pass the folder where they lie as "
-        "`manual_dir` of `tfds.download.DownloadConfig`."
+    MANUAL_DOWNLOAD_INSTRUCTIONS = lra_instructions(
+        "new_aan_pairs.train.tsv, new_aan_pairs.eval.tsv and new_aan_pairs.test.tsv",
+        "tsv_data",
     )
     # The split, the file's name for it, the number of pairs.
     FILES = (
@@ -43,13 +48,10 @@ class LraAan(tfds.core.GeneratorBasedBuilder):
                     "label": tfds.features.ClassLabel(num_classes=2),
                 }
             ),
-            homepage="https://github.com/google-research/long-range-arena",
-            citation=(
-                "Tay et al., Long Range Arena: A Benchmark for Efficient "
-                "Transformers, ICLR 2021, https://arxiv.org/abs/2011.04006; "
-                "Radev et al., The ACL Anthology Network Corpus, Language Resources "
-                "and Evaluation, 2013, https://doi.org/10.1007/s10579-012-9211-2"
-            ),
+            homepage=LRA_HOMEPAGE,
+            citation=LRA_CITATION
+            + "; Radev et al., The ACL Anthology Network Corpus, Language Resources "
+            "and Evaluation, 2013, https://doi.org/10.1007/s10579-012-9211-2",
         )
 
     def _split_generators(self, dl_manager):

@@ -4,6 +4,7 @@ import abc
 import dataclasses
 import hashlib
 import json
+import numbers
 import os
 import shutil
 import tempfile
@@ -46,8 +47,10 @@ class GeneratedConfig(tfds.core.BuilderConfig):
     def __post_init__(self):
         for split in SPLITS:
             check_positive_integer(f"{split}_examples", self.num_examples(split))
-        if self.seed != 0:
-            check_positive_integer("seed", self.seed)
+        if not isinstance(self.seed, numbers.Integral) or self.seed < 0:
+            raise ValueError(
+                f"`seed` must be an integer of at least 0. Received: seed={self.seed!r}"
+            )
         if not self.name:
             defaults = {field.name: field.default for field in dataclasses.fields(self)}
             self.name = "-".join(
@@ -78,8 +81,8 @@ class GeneratedBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     computes examples from `example_function`, and put
     `tfds.core.MetadataDict(self.builder_config.settings())` into their info.
 
-    While it is being computed, the data lies in a folder beside the prepared data;
-    TFDS moves the latter to its place when it is complete.
+    Finished chunks lie in a folder `generated_…` beside the prepared data, which TFDS
+    moves to its place when it is complete. Then the chunks are deleted.
 
     Args:
         config: A `GeneratedConfig`, or the name of one of the builder's.

@@ -19,9 +19,19 @@ from keras_lru.datasets.listops_trees import (
     draw_trees,
     parse_tree,
 )
-from keras_lru.datasets.manual import LRA_ARCHIVE, bad_line, find_files, read_tsv
+from keras_lru.datasets.manual import (
+    LRA_CITATION,
+    LRA_HOMEPAGE,
+    bad_line,
+    find_files,
+    lra_instructions,
+    read_tsv,
+)
 
 _MAX_DRAWS = 1000
+# In the order of the splits.
+_FILES = ("basic_train.tsv", "basic_val.tsv", "basic_test.tsv")
+_LABELS = {str(label).encode() for label in range(10)}
 
 
 @dataclasses.dataclass(eq=False)
@@ -63,7 +73,12 @@ class ListOpsConfig(GeneratedConfig):
 
 
 class LraListops(GeneratedBuilder):
-    """ListOps: what is the value of a nested expression?"""
+    """ListOps: what is the value of a nested expression?
+
+    No tree comes twice, in all splits together: one that has come before is drawn
+    again. That never happens at the benchmark's sizes, but with short trees the
+    last splits may depend on the number of examples of the first.
+    """
 
     VERSION = tfds.core.Version("1.0.0")
     BUILDER_CONFIGS: ClassVar = [
@@ -85,11 +100,8 @@ class LraListops(GeneratedBuilder):
             original=True,
         ),
     ]
-    MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "Only the config `original` needs files: basic_train.tsv, basic_val.tsv and "
-        f"basic_test.tsv, from the folder listops-1000 of {LRA_ARCHIVE} (a tar archive "
-        "of 7.7 GB). Put them there, or pass the folder where they lie as `manual_dir` "
-        "of `tfds.download.DownloadConfig`."
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "For the config `original` alone. " + (
+        lra_instructions(", ".join(_FILES), "listops-1000")
     )
 
     def _info(self):
@@ -112,13 +124,10 @@ class LraListops(GeneratedBuilder):
                 }
             ),
             supervised_keys=("tokens", "label"),
-            homepage="https://github.com/google-research/long-range-arena",
-            citation=(
-                "Tay et al., Long Range Arena: A Benchmark for Efficient "
-                "Transformers, ICLR 2021, https://arxiv.org/abs/2011.04006; "
-                "Nangia and Bowman, ListOps: A Diagnostic Dataset for Latent Tree "
-                "Learning, NAACL 2018, https://arxiv.org/abs/1804.06028"
-            ),
+            homepage=LRA_HOMEPAGE,
+            citation=LRA_CITATION
+            + "; Nangia and Bowman, ListOps: A Diagnostic Dataset for Latent Tree "
+            "Learning, NAACL 2018, https://arxiv.org/abs/1804.06028",
             metadata=tfds.core.MetadataDict(self.builder_config.settings()),
         )
 
@@ -133,9 +142,8 @@ class LraListops(GeneratedBuilder):
         if not self.builder_config.original:
             self._digests = set()
             return super()._split_generators(dl_manager)
-        names = ["basic_train.tsv", "basic_val.tsv", "basic_test.tsv"]
         paths = find_files(
-            dl_manager.manual_dir, names, self.MANUAL_DOWNLOAD_INSTRUCTIONS
+            dl_manager.manual_dir, _FILES, self.MANUAL_DOWNLOAD_INSTRUCTIONS
         )
         return {
             split: self._read_examples(path, self.builder_config.num_examples(split))
@@ -149,7 +157,7 @@ class LraListops(GeneratedBuilder):
 
     def _first_unseen(self, example, split, index):
         """`example`, or the first other draw of it that differs from all before."""
-        for draw in range(1, _MAX_DRAWS):
+        for draw in range(1, _MAX_DRAWS + 1):
             digest = hashlib.blake2b(example["tokens"], digest_size=16).digest()
             if digest not in self._digests:
                 self._digests.add(digest)
@@ -173,6 +181,3 @@ class LraListops(GeneratedBuilder):
             if target not in _LABELS:
                 raise bad_line(path, number, "a label from 0 to 9", target)
             yield number, {"tokens": tokens, "label": int(target)}
-
-
-_LABELS = {str(label).encode() for label in range(10)}

@@ -18,7 +18,7 @@ MIN, MAX, MED, SM, CLOSE, ZERO = map(
 )
 
 # Trees at once: enough to hide what a NumPy call costs, few enough for the cache.
-_CANDIDATES = 8_192
+_CANDIDATES = 4_096
 _ASSEMBLED = 128
 _MAX_CANDIDATES_PER_TREE = 2**22
 
@@ -180,7 +180,10 @@ def _draw_roots(keys, spec):
 
 
 def _sizes(roots, spec):
-    """The sizes of the trees that grow from `roots`, all of them operators."""
+    """The sizes of the trees that grow from `roots`, all of them operators.
+
+    Those of `spec.max_size` and more are lower bounds.
+    """
     words, trees = roots, np.arange(len(roots))
     sizes = np.ones(len(roots), np.int64)
     for _ in range(1, spec.max_depth):
@@ -189,6 +192,8 @@ def _sizes(roots, spec):
         arities = _arities(words, spec)
         # The closing bracket, and the arguments' first tokens.
         sizes += np.bincount(trees, 1 + arities, len(sizes)).astype(np.int64)
+        growing = sizes[trees] < spec.max_size
+        words, trees, arities = words[growing], trees[growing], arities[growing]
         words = _arguments(words, arities)
         trees = np.repeat(trees, arities)
     return sizes

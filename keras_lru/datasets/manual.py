@@ -1,11 +1,25 @@
 """Files that the user has fetched: found, read, and told what is wrong with them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-LRA_ARCHIVE = "https://storage.googleapis.com/long-range-arena/lra_release.gz"
+LRA_HOMEPAGE = "https://github.com/google-research/long-range-arena"
+LRA_CITATION = (
+    "Tay et al., Long Range Arena: A Benchmark for Efficient Transformers, "
+    "ICLR 2021, https://arxiv.org/abs/2011.04006"
+)
 
 
-def find_files(directory, names: list[str], instructions: str) -> list:
+def lra_instructions(files: str, folder: str) -> str:
+    """Where to get `files` of the benchmark, and where to put them."""
+    return (
+        f"Fetch {files} from the folder {folder} of the tar archive "
+        "https://storage.googleapis.com/long-range-arena/lra_release.gz. Put them "
+        "there, or pass the folder where they lie as `manual_dir` of "
+        "`tfds.download.DownloadConfig`."
+    )
+
+
+def find_files(directory, names: Sequence[str], instructions: str) -> list:
     """The paths of `names` in `directory`.
 
     Args:
@@ -78,6 +92,10 @@ def read_tsv(
 
 def bad_line(path, number: int, expected: str, received) -> ValueError:
     """The error that says what is wrong with a line."""
+    received = repr(received)
+    # A line of a paper is as long as the paper.
+    if len(received) > 80:
+        received = f"{received[:80]} …"
     return ValueError(
-        f"{path}, line {number}, must have {expected}. Received: {received!r}"
+        f"{path}, line {number}, must have {expected}. Received: {received}"
     )

@@ -1,3 +1,4 @@
+import shutil
 from unittest import mock
 
 import pytest
@@ -14,10 +15,7 @@ FILES = (("train", "train", 3), ("validation", "eval", 2), ("test", "test", 1))
 @pytest.fixture
 def prepare(tmp_path):
     """Writes a file anew, then prepares the dataset."""
-    manual = tmp_path / "manual"
-    manual.mkdir()
-    for path in (DUMMY_DATA / "aan").iterdir():
-        (manual / path.name).write_bytes(path.read_bytes())
+    manual = shutil.copytree(DUMMY_DATA / "aan", tmp_path / "manual")
 
     def prepare(name=None, content=None):
         if content is not None:
@@ -57,7 +55,7 @@ def test_missing_file_says_what_to_fetch_and_where_to_put_it(prepare, tmp_path):
     message = str(caught.value)
     assert f"{tmp_path / 'manual'} must hold" in message
     assert "Missing: new_aan_pairs.eval.tsv." in message
-    assert "tsv_data of https://storage.googleapis.com" in message
+    assert "tsv_data of the tar archive https://storage.googleapis.com" in message
 
 
 @pytest.mark.parametrize(

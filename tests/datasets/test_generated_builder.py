@@ -2,6 +2,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 import tensorflow_datasets as tfds
@@ -153,6 +155,13 @@ def test_chunks_of_other_settings_are_not_used(tmp_path, chunks, monkeypatch):
     chunks.clear()
     make(tmp_path, name="mine", seed=1).download_and_prepare()
     assert len(chunks) == 5
+
+
+def test_chunks_lie_on_this_machine_where_the_data_does_not(tmp_path, monkeypatch):
+    builder = make(tmp_path)
+    assert tmp_path in builder._cache.parents
+    monkeypatch.setattr(builder, "_data_dir_root", "gs://bucket/data")
+    assert Path(tempfile.gettempdir()) in builder._cache.parents
 
 
 def test_config_is_named_by_what_is_not_default():

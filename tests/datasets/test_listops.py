@@ -1,4 +1,5 @@
 import collections
+import shutil
 
 import numpy as np
 import pytest
@@ -32,10 +33,7 @@ def texts(builder, split):
 @pytest.fixture
 def original(tmp_path):
     """Writes a file of the benchmark anew, then prepares."""
-    manual = tmp_path / "manual"
-    manual.mkdir()
-    for path in (DUMMY_DATA / "listops").iterdir():
-        (manual / path.name).write_bytes(path.read_bytes())
+    manual = shutil.copytree(DUMMY_DATA / "listops", tmp_path / "manual")
 
     def prepare(name=None, content=None):
         if content is not None:
