@@ -284,6 +284,26 @@ def test_refuses_a_contour_length():
 
 
 @pytest.mark.parametrize(
+    ("name", "value"), [("contour_length", 2), ("seed_distance", 8)]
+)
+def test_spec_refuses(name, value):
+    with pytest.raises(ValueError, match=f"`{name}` must be .* Received: {name}="):
+        dataclasses.replace(pathfinder_spec(32), **{name: value})
+
+
+def test_refuses_a_spec_without_room_for_the_curves(monkeypatch):
+    monkeypatch.setattr("keras_lru.datasets.pathfinder.curves._MOST_BATCHES", 5)
+    spec = dataclasses.replace(pathfinder_spec(32), contour_length=100)
+    with pytest.raises(ValueError, match=r"`spec` must leave room .* Received: spec="):
+        draw_example(spec, 0, np.random.default_rng(0))
+
+
+def test_refuses_a_label():
+    with pytest.raises(ValueError, match=r"`label` must be one of \(0, 1\)"):
+        draw_example(pathfinder_spec(32), 2, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
     ("size", "distractors"), [(32, (5, 4)), (64, (5, 4)), (128, (8, 4)), (256, (7, 4))]
 )
 def test_spec_has_the_benchmark_s_distractors(size, distractors):

@@ -12,6 +12,7 @@ from keras_lru.datasets.generated_builder import (
     GeneratedBuilder,
     GeneratedConfig,
 )
+from keras_lru.datasets.manual import LRA_CITATION, LRA_HOMEPAGE
 from keras_lru.datasets.pathfinder.example import draw_examples
 from keras_lru.datasets.pathfinder.original import INSTRUCTIONS, find_images, read_image
 from keras_lru.datasets.pathfinder.spec import (
@@ -113,14 +114,11 @@ class LraPathfinder(GeneratedBuilder):
                 }
             ),
             supervised_keys=("image", "label"),
-            homepage="https://github.com/google-research/long-range-arena",
-            citation=(
-                "Tay et al., Long Range Arena: A Benchmark for Efficient "
-                "Transformers, ICLR 2021, https://arxiv.org/abs/2011.04006; "
-                "Linsley et al., Learning long-range spatial dependencies with "
-                "horizontal gated recurrent units, NeurIPS 2018, "
-                "https://arxiv.org/abs/1805.08315"
-            ),
+            homepage=LRA_HOMEPAGE,
+            citation=LRA_CITATION
+            + "; Linsley et al., Learning long-range spatial dependencies with "
+            "horizontal gated recurrent units, NeurIPS 2018, "
+            "https://arxiv.org/abs/1805.08315",
             metadata=tfds.core.MetadataDict(self.builder_config.settings()),
         )
 

@@ -11,7 +11,9 @@ import numpy as np
 from keras_lru.datasets.pathfinder.crossings import meet, solid_line
 from keras_lru.datasets.pathfinder.dashes import TAKEN
 
-_ATTEMPTS = 32
+_MOST_ATTEMPTS = 64
+_MOST_BATCHES = 10_000
+_CANVAS_BYTES = 2**21
 _REDRAWS = 2
 _RETRIES = 4
 _PLACES = 64
@@ -26,21 +28,30 @@ def long_curves(table, rng):
 
     Returns:
         The curves' dashes, `(2, contour_length, 2)`, and a canvas of what they take.
+
+    Raises:
+        ValueError: If the curves don't fit, as far as many attempts can tell.
     """
-    curves = None
-    while curves is None:
+    for _ in range(_MOST_BATCHES):
         curves, canvas = _attempt_long_curves(table, rng)
-    return curves, canvas
+        if curves is not None:
+            return curves, canvas
+    raise ValueError(
+        "`spec` must leave room for two long curves, which no attempt has found. "
+        f"Received: spec={table.spec}"
+    )
 
 
 def _attempt_long_curves(table, rng):
     size = 2 * table.layer_size
+    # Canvases that leave the processor's cache cost more than they save.
+    attempts = min(_MOST_ATTEMPTS, max(1, _CANVAS_BYTES // (2 * size)))
     # To a curve all is taken but its own last dash, where it goes on.
-    canvases = [np.tile(table.blank(), _ATTEMPTS) for _ in range(2)]
-    curves = np.zeros((2, _ATTEMPTS, table.spec.contour_length, 2), "int64")
+    canvases = [np.tile(table.blank(), attempts) for _ in range(2)]
+    curves = np.zeros((2, attempts, table.spec.contour_length, 2), "int64")
     first = curves[:, :, 0]
-    first[...] = _first_dashes(table, _ATTEMPTS, rng)
-    first[..., 0] += size * np.arange(_ATTEMPTS)
+    first[...] = _first_dashes(table, attempts, rng)
+    first[..., 0] += size * np.arange(attempts)
     table.take(canvases[1], first[0])
     fit = table.fits(canvases[0], first[0]) & table.fits(canvases[1], first[1])
     table.take(canvases[0], first[1])

@@ -7,6 +7,7 @@ import math
 import numpy as np
 from PIL import Image
 
+from keras_lru.checks import check_choice
 from keras_lru.datasets.pathfinder.crossings import solid_line
 from keras_lru.datasets.pathfinder.curves import long_curves, short_curve
 from keras_lru.datasets.pathfinder.dashes import DashTable, dash_table, paint
@@ -54,6 +55,10 @@ def draw_example(
     Returns:
         A `PathfinderExample`, whose image spans 0 to 255.
 
+    Raises:
+        ValueError: If `label` is neither 0 nor 1, or if `spec` leaves no room for two
+            long curves.
+
     References:
         [Linsley et al., 2018](https://arxiv.org/abs/1805.08315).
 
@@ -64,6 +69,7 @@ def draw_example(
         >>> draw_example(pathfinder_spec(32), label=1, rng=rng).image.shape
         (32, 32)
     """
+    check_choice("label", label, (0, 1))
     margin = int(rng.choice(spec.margins))
     table = dash_table(spec, margin)
     curves, taken = long_curves(table, rng)

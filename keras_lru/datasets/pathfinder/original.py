@@ -5,7 +5,7 @@ import struct
 
 from PIL import Image
 
-from keras_lru.datasets.manual import LRA_ARCHIVE, bad_line
+from keras_lru.datasets.manual import bad_line, lra_instructions
 
 _FOLDERS = {
     6: "curv_baseline",
@@ -15,13 +15,8 @@ _FOLDERS = {
 # The release holds one empty file.
 _EMPTY = "pathfinder32/curv_baseline/imgs/0/sample_172.png"
 _PNG_END = b"IEND\xaeB`\x82"
-INSTRUCTIONS = (
-    "Only the configs whose names end in `original` need files: the folder "
-    "pathfinder32, pathfinder64, pathfinder128 or pathfinder256 of "
-    f"{LRA_ARCHIVE} (a tar archive of 7.7 GB), with its folders curv_baseline "
-    "(contour length 6), curv_contour_length_9 and curv_contour_length_14 as they are. "
-    "Put it there, or pass the folder where it lies as `manual_dir` of "
-    "`tfds.download.DownloadConfig`."
+INSTRUCTIONS = "For the configs whose names end in `original` alone. " + (
+    lra_instructions("the whole folder pathfinder32 (or 64, 128, 256)", "lra_release")
 )
 
 

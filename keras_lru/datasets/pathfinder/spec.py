@@ -27,6 +27,10 @@ class PathfinderSpec:
         contour_length: Number of dashes of each of the two long curves.
         antialias: How many times larger dashes and discs are drawn at first.
         single_dashes: Whether single dashes fill the space left.
+
+    Raises:
+        ValueError: If `contour_length` is below 3, or `seed_distance` not below a
+            quarter of `size`.
     """
 
     size: int
@@ -43,6 +47,18 @@ class PathfinderSpec:
     contour_length: int = 14
     antialias: int = 2
     single_dashes: bool = False
+
+    def __post_init__(self):
+        if self.contour_length < 3:
+            raise ValueError(
+                "`contour_length` must be at least 3. "
+                f"Received: contour_length={self.contour_length}"
+            )
+        if 4 * self.seed_distance >= self.size:
+            raise ValueError(
+                f"`seed_distance` must be below a quarter of size={self.size}. "
+                f"Received: seed_distance={self.seed_distance}"
+            )
 
     @property
     def distractor_length(self) -> int:
