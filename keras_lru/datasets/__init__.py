@@ -1,7 +1,7 @@
 """Datasets of the Long Range Arena and the copy memory task, for TFDS.
 
 Importing this package registers them: `tfds.load("lra_listops")` then works, and so
-do `"lra_aan"` and `"copy_memory"`.
+do `"lra_aan"` and `"copy_memory"`. `load` gives batches of the benchmark's tasks.
 """
 
 try:
@@ -14,6 +14,20 @@ except ImportError as error:
 
 from keras_lru.datasets.aan import LraAan
 from keras_lru.datasets.copy_memory import CopyMemory, CopyMemoryConfig
+from keras_lru.datasets.examples import num_examples
 from keras_lru.datasets.listops import ListOpsConfig, LraListops
+from keras_lru.datasets.pipelines import load
+from keras_lru.tasks import TASKS, Task, get_task
 
-__all__ = ["CopyMemory", "CopyMemoryConfig", "ListOpsConfig", "LraAan", "LraListops"]
+__all__ = [
+    "TASKS",
+    "CopyMemory",
+    "CopyMemoryConfig",
+    "ListOpsConfig",
+    "LraAan",
+    "LraListops",
+    "Task",
+    "get_task",
+    "load",
+    "num_examples",
+]

@@ -14,6 +14,11 @@ def test_public_names_are_these():
         "ListOpsConfig",
         "LraAan",
         "LraListops",
+        "TASKS",
+        "Task",
+        "get_task",
+        "load",
+        "num_examples",
     ]
 
 
