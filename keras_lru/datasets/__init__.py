@@ -1,7 +1,8 @@
 """Datasets of the Long Range Arena and the copy memory task, for TFDS.
 
 Importing this package registers them: `tfds.load("lra_listops")` then works, and so
-do `"lra_aan"`, `"lra_pathfinder"` and `"copy_memory"`.
+do `"lra_aan"`, `"lra_pathfinder"` and `"copy_memory"`. `load` gives batches of the
+benchmark's tasks.
 """
 
 try:
@@ -14,10 +15,14 @@ except ImportError as error:
 
 from keras_lru.datasets.aan import LraAan
 from keras_lru.datasets.copy_memory import CopyMemory, CopyMemoryConfig
+from keras_lru.datasets.examples import num_examples
 from keras_lru.datasets.listops import ListOpsConfig, LraListops
 from keras_lru.datasets.pathfinder.builder import LraPathfinder, PathfinderConfig
+from keras_lru.datasets.pipelines import load
+from keras_lru.tasks import TASKS, Task, get_task
 
 __all__ = [
+    "TASKS",
     "CopyMemory",
     "CopyMemoryConfig",
     "ListOpsConfig",
@@ -25,4 +30,8 @@ __all__ = [
     "LraListops",
     "LraPathfinder",
     "PathfinderConfig",
+    "Task",
+    "get_task",
+    "load",
+    "num_examples",
 ]

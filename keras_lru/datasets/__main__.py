@@ -87,7 +87,7 @@ def _builders():
     return {
         member.name: member
         for member in members
-        if issubclass(member, tfds.core.DatasetBuilder)
+        if isinstance(member, type) and issubclass(member, tfds.core.DatasetBuilder)
     }
 
 

@@ -66,3 +66,24 @@ def child_words(words: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     z *= np.uint64(0x94D049BB133111EB)
     z ^= z >> np.uint64(31)
     return z
+
+
+def permutation(size: int, seed: int, name: str, *index: int) -> np.ndarray:
+    """A random order of `range(size)`, the same on every machine.
+
+    Args:
+        size: Integer of at least 0.
+        seed: Integer of at least 0.
+        name: What is put in order: other names give other orders.
+        *index: Integers of at least 0, such as an epoch's number.
+
+    Returns:
+        int64 array.
+
+    Example:
+        >>> from keras_lru.datasets.seeding import permutation
+        >>> permutation(8, 0, "pixels").tolist()
+        [0, 1, 4, 3, 5, 6, 7, 2]
+    """
+    word = seed_sequence(seed, name, *index).generate_state(1, np.uint64)
+    return np.argsort(child_words(word, np.arange(size)), kind="stable")

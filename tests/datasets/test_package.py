@@ -16,6 +16,11 @@ def test_public_names_are_these():
         "LraListops",
         "LraPathfinder",
         "PathfinderConfig",
+        "TASKS",
+        "Task",
+        "get_task",
+        "load",
+        "num_examples",
     ]
 
 
