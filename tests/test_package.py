@@ -26,11 +26,18 @@ PUBLIC = {
     "keras_lru.models": [
         "LRUBackbone",
         "PairClassifier",
+        "Preset",
         "SequenceClassifier",
         "SequenceRegressor",
+        "get_preset",
     ],
     "keras_lru.ops": ["associative_scan", "diagonal_ssm", "linear_recurrence"],
-    "keras_lru.training": ["RECURRENT_VARIABLES", "AdamW", "warmup_cosine"],
+    "keras_lru.training": [
+        "RECURRENT_VARIABLES",
+        "AdamW",
+        "make_optimizer",
+        "warmup_cosine",
+    ],
 }
 
 

@@ -1,0 +1,150 @@
+"""Pathfinder of the Long Range Arena, as a TFDS builder."""
+
+import dataclasses
+import functools
+from typing import ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from keras_lru.datasets.generated_builder import (
+    SPLITS,
+    GeneratedBuilder,
+    GeneratedConfig,
+)
+from keras_lru.datasets.manual import LRA_CITATION, LRA_HOMEPAGE
+from keras_lru.datasets.pathfinder.example import draw_examples
+from keras_lru.datasets.pathfinder.original import INSTRUCTIONS, find_images, read_image
+from keras_lru.datasets.pathfinder.spec import (
+    CONTOUR_LENGTHS,
+    SIZES,
+    PathfinderSpec,
+    pathfinder_spec,
+)
+from keras_lru.datasets.seeding import seed_sequence
+
+
+@dataclasses.dataclass(eq=False)
+class PathfinderConfig(GeneratedConfig):
+    """Which images, how many, and whether to generate them.
+
+    Args:
+        size: 32, 64, 128 (the task also called PathX) or 256.
+        contour_length: Dashes of each long curve: 6, 9 or 14 (the benchmark's).
+        single_dashes: Whether single dashes fill the space left.
+        original: Whether to read the benchmark's own images from `manual_dir` instead
+            of generating any: all there are, shuffled by `seed`, 80 % of them for
+            training, 10 % for validation and 10 % for testing.
+        **kwargs: As of `GeneratedConfig`.
+
+    Raises:
+        ValueError: If `size` or `contour_length` is not one of these, if `original`
+            comes with a number of examples or with single dashes, and as of
+            `GeneratedConfig`.
+
+    Example:
+        >>> from keras_lru.datasets import PathfinderConfig
+        >>> PathfinderConfig(size=64, seed=1).name
+        'seed_1-size_64'
+    """
+
+    train_examples: int = 160_000
+    validation_examples: int = 20_000
+    test_examples: int = 20_000
+    size: int = 32
+    contour_length: int = 14
+    single_dashes: bool = False
+    original: bool = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.spec()
+        if self.original:
+            for name in (*(f"{split}_examples" for split in SPLITS), "single_dashes"):
+                value = getattr(self, name)
+                if value != getattr(PathfinderConfig, name):
+                    raise ValueError(
+                        f"`{name}` must be left alone if `original=True`: what is "
+                        f"there is read. Received: {name}={value!r}"
+                    )
+
+    def spec(self) -> PathfinderSpec:
+        """What the images are made of."""
+        spec = pathfinder_spec(self.size, self.contour_length)
+        return dataclasses.replace(spec, single_dashes=self.single_dashes)
+
+
+class LraPathfinder(GeneratedBuilder):
+    """Pathfinder: do two discs lie on the ends of one dashed curve?"""
+
+    VERSION = tfds.core.Version("1.0.0")
+    BUILDER_CONFIGS: ClassVar = [
+        PathfinderConfig(
+            name=f"{size}_{contour_length}{'_original' if original else ''}",
+            description=(
+                f"{size} x {size} pixels, curves of {contour_length} dashes"
+                f"{', from `manual_dir`' if original else ''}."
+            ),
+            size=size,
+            contour_length=contour_length,
+            original=original,
+        )
+        for original in (False, True)
+        for size in SIZES
+        for contour_length in reversed(CONTOUR_LENGTHS)
+    ]
+    MANUAL_DOWNLOAD_INSTRUCTIONS = INSTRUCTIONS
+    CHUNK_SIZE = 100
+
+    def _info(self):
+        size = self.builder_config.size
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=(
+                "Grey images of two long dashed curves, shorter ones as distractors, "
+                "and two discs. Label 1: the discs lie on the ends of one long curve; "
+                "label 0: on ends of two."
+            ),
+            features=tfds.features.FeaturesDict(
+                {
+                    "image": tfds.features.Image(
+                        shape=(size, size, 1), encoding_format="png"
+                    ),
+                    "label": tfds.features.ClassLabel(num_classes=2),
+                }
+            ),
+            supervised_keys=("image", "label"),
+            homepage=LRA_HOMEPAGE,
+            citation=LRA_CITATION
+            + "; Linsley et al., Learning long-range spatial dependencies with "
+            "horizontal gated recurrent units, NeurIPS 2018, "
+            "https://arxiv.org/abs/1805.08315",
+            metadata=tfds.core.MetadataDict(self.builder_config.settings()),
+        )
+
+    def example_function(self, split):
+        """Returns `draw_examples` with the config's settings."""
+        config = self.builder_config
+        return functools.partial(
+            draw_examples, spec=config.spec(), seed=config.seed, split=split
+        )
+
+    def _split_generators(self, dl_manager):
+        config = self.builder_config
+        if not config.original:
+            return super()._split_generators(dl_manager)
+        images = find_images(dl_manager.manual_dir, config.size, config.contour_length)
+        rng = np.random.default_rng(seed_sequence(config.seed, "original"))
+        tenth = len(images) // 10
+        order = rng.permutation(len(images))
+        parts = np.split(order, [len(images) - 2 * tenth, len(images) - tenth])
+        return {
+            split: self._read_examples(images, part)
+            for split, part in zip(SPLITS, parts, strict=True)
+        }
+
+    def _read_examples(self, images, indices):
+        for index in indices.tolist():
+            metadata, number, path, label = images[index]
+            image = read_image(metadata, number, path, self.builder_config.size)
+            yield index, {"image": image, "label": label}

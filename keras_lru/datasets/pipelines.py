@@ -1,0 +1,234 @@
+"""From a task's name to batches that `model.fit` reads."""
+
+import numbers
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from keras_lru.checks import check_positive_integer
+from keras_lru.datasets.batches import Batches
+from keras_lru.datasets.examples import (
+    Examples,
+    prepared_builder,
+    read_images,
+    read_tokens,
+    tfds_split,
+)
+from keras_lru.tasks import Task, get_task
+
+
+def load(
+    task: str | Task,
+    split: str,
+    batch_size: int,
+    *,
+    config=None,
+    data_dir: str | None = None,
+    download: bool = False,
+    seed: int = 0,
+    shuffle: bool | None = None,
+    repeat: bool = False,
+    start_step: int = 0,
+    drop_remainder: bool | None = None,
+    max_length: int | None = None,
+    buckets: Sequence[int] | None = None,
+    downsample: int = 1,
+    grayscale: bool = False,
+    permutation_seed: int = 0,
+) -> tf.data.Dataset:
+    """Batches of a benchmark task, for `model.fit` on any backend.
+
+    Batch number k is a function of the arguments and k alone, so a run that was
+    killed after k batches goes on with `start_step=k` as if nothing had happened, and
+    nothing is read to get there. Each epoch shuffles all examples, by the seed and the
+    epoch's number. The split is read into memory, a byte a value.
+
+    Without `repeat` the dataset is one epoch, and the same batches each time it is
+    iterated over. To train for more, use `repeat=True` and the `steps_per_epoch` of
+    `model.fit`.
+
+    Args:
+        task: `"scifar"`, `"listops"`, `"text"`, `"retrieval"`, `"pathfinder"`,
+            `"pathx"`, `"smnist"`, `"psmnist"`, or a `keras_lru.tasks.Task`.
+        split: `"train"`, `"validation"` or `"test"`. Where the dataset has no
+            validation split, the last tenth of its training split is taken.
+        batch_size: Positive integer, examples a batch.
+        config: Config of the TFDS dataset, a name or a `BuilderConfig`. Defaults to
+            the task's.
+        data_dir: Where TFDS keeps prepared data. Defaults to TFDS's own default, the
+            environment variable `TFDS_DATA_DIR` if it is set.
+        download: Whether to prepare a missing dataset: download it, or generate it.
+        seed: Integer of at least 0, for the order of the examples.
+        shuffle: Whether to shuffle. Defaults to `None`: `True` for `"train"`.
+        repeat: Whether to go on for ever, an epoch after the other.
+        start_step: Integer of at least 0, the number of the first batch, counted from
+            the first epoch on. Without `repeat` the dataset is the rest of the epoch
+            that this batch is in.
+        drop_remainder: Whether to leave out an epoch's last batch if it isn't full.
+            Defaults to `None`: the value of `shuffle`.
+        max_length: For tokens, where sequences are cut. Defaults to the task's length.
+        buckets: For tokens, increasing lengths to pad batches to: examples of about
+            the same length are put together, and XLA compiles a program for each
+            length. Defaults to `max_length` and its half, quarter and eighth. Those
+            above `max_length` are not used, and `max_length` always is.
+        downsample: For images, how many times smaller to make them in height and in
+            width.
+        grayscale: For images, whether to turn colours into one value.
+        permutation_seed: Integer of at least 0, for the order of the pixels of
+            `"psmnist"`, which is the same in all splits.
+
+    Returns:
+        A `tf.data.Dataset` of `(inputs, labels)`. Tokens are int32 `(batch, time)`, 0
+        for padding: models need `vocabulary_size` and `mask_zero=True`. Images are
+        float32 `(batch, time, features)` from -1 to 1. For `"retrieval"` the inputs
+        are two tensors of tokens, of one length. Labels are int32 `(batch,)`.
+
+    Raises:
+        ValueError: If an argument is not as above, is meant for tokens and the task is
+            on images, or the other way round.
+        FileNotFoundError: If the dataset is not prepared, and `download` is `False`;
+            says how to prepare it.
+
+    References:
+        [Tay et al., 2021](https://arxiv.org/abs/2011.04006);
+        [Orvieto et al., 2023](https://arxiv.org/abs/2303.06349), appendix D.
+
+    Example:
+        >>> import tempfile
+        >>> from keras_lru.datasets import ListOpsConfig, load
+        >>> few = ListOpsConfig(
+        ...     train_examples=8,
+        ...     validation_examples=4,
+        ...     test_examples=4,
+        ...     min_size=10,
+        ...     max_size=30,
+        ... )
+        >>> with tempfile.TemporaryDirectory() as data_dir:
+        ...     batches = load(
+        ...         "listops",
+        ...         "train",
+        ...         batch_size=4,
+        ...         config=few,
+        ...         data_dir=data_dir,
+        ...         download=True,
+        ...         max_length=32,
+        ...         buckets=(32,),
+        ...     )
+        Downloading and preparing dataset ...
+        >>> [tuple(tokens.shape) for tokens, labels in batches]
+        [(4, 32), (4, 32)]
+    """
+    task = get_task(task)
+    check_positive_integer("batch_size", batch_size)
+    check_positive_integer("downsample", downsample)
+    for name, value in (
+        ("seed", seed),
+        ("start_step", start_step),
+        ("permutation_seed", permutation_seed),
+    ):
+        if not isinstance(value, numbers.Integral) or value < 0:
+            raise ValueError(
+                f"`{name}` must be an integer of at least 0. Received: {name}={value!r}"
+            )
+    unused = (
+        {"max_length": max_length, "buckets": buckets}
+        if task.is_image
+        else {"downsample": downsample > 1, "grayscale": grayscale}
+    )
+    for name, value in unused.items():
+        if value:
+            kind = "tokens" if task.is_image else "images"
+            raise ValueError(
+                f"`{name}` is for {kind}, which task {task.name!r} does not read. "
+                f"Received: {name}={value!r}"
+            )
+    if shuffle is None:
+        shuffle = split == "train"
+    if drop_remainder is None:
+        drop_remainder = shuffle
+    tfds_split(task, split)
+    padded = None if task.is_image else _padded_lengths(task, max_length, buckets)
+
+    builder = prepared_builder(task, config, data_dir, download)
+    if task.is_image:
+        examples = read_images(
+            builder, task, split, downsample, grayscale, permutation_seed
+        )
+        padded = [int(examples.lengths[0])]
+    else:
+        examples = read_tokens(builder, task, split, padded[-1])
+    batches = Batches(
+        examples.lengths,
+        batch_size,
+        padded,
+        drop_remainder,
+        seed=seed if shuffle else None,
+        name=f"{task.name}/{split}",
+    )
+    return make_dataset(examples, batches, task.is_image, start_step, repeat)
+
+
+def _padded_lengths(task, max_length, buckets):
+    """The lengths that batches are padded to, in order."""
+    if max_length is None:
+        max_length = task.length
+    check_positive_integer("max_length", max_length)
+    if buckets is None:
+        buckets = [-(-max_length // part) for part in (8, 4, 2)]
+    for bucket in buckets:
+        check_positive_integer("buckets", bucket)
+    return sorted({b for b in buckets if b < max_length} | {max_length})
+
+
+def make_dataset(
+    examples: Examples,
+    batches: Batches,
+    is_image: bool,
+    start_step: int = 0,
+    repeat: bool = False,
+) -> tf.data.Dataset:
+    """Batches of examples in memory, as `load` returns them.
+
+    Args:
+        examples: `Examples`.
+        batches: `Batches` of them.
+        is_image: Whether to scale steps to floats from -1 to 1.
+        start_step: As of `load`.
+        repeat: As of `load`.
+
+    Returns:
+        A `tf.data.Dataset`.
+    """
+    pair = len(examples.sequences) == 2
+    rows = None if batches.has_partial else batches.batch_size
+    time = batches.buckets[0] if len(batches.buckets) == 1 else None
+    features = examples.sequences[0].steps.shape[1:]
+
+    def gather(step):
+        indices, length = batches(int(step))
+        padded = [sequences.pad(indices, length) for sequences in examples.sequences]
+        return [*padded, examples.labels[indices]]
+
+    def to_batch(step):
+        dtypes = [tf.uint8] * len(examples.sequences) + [tf.int32]
+        # Copies are taken in Python, what costs more is TensorFlow's: no lock there.
+        *inputs, labels = tf.numpy_function(gather, [step], dtypes, stateful=False)
+        inputs = [to_input(tf.ensure_shape(x, (rows, time, *features))) for x in inputs]
+        labels = tf.ensure_shape(labels, (rows,))
+        return (tuple(inputs) if pair else inputs[0]), labels
+
+    def to_input(steps):
+        if is_image:
+            return tf.cast(steps, tf.float32) / 127.5 - 1.0
+        return tf.cast(steps, tf.int32)
+
+    if repeat:
+        steps = tf.data.Dataset.counter(np.int64(start_step))
+    else:
+        epoch = start_step // batches.steps_per_epoch
+        stop = (epoch + 1) * batches.steps_per_epoch
+        steps = tf.data.Dataset.range(start_step, stop)
+    return steps.map(to_batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(
+        tf.data.AUTOTUNE
+    )

@@ -1,0 +1,44 @@
+"""From a preset to its optimizer."""
+
+from keras_lru.models.presets import Preset
+from keras_lru.training.optimizers import AdamW
+from keras_lru.training.schedules import warmup_cosine
+
+
+def make_optimizer(preset: Preset, total_steps: int | None = None, **kwargs) -> AdamW:
+    """The optimizer of the paper's runs, with the rates of a preset.
+
+    `AdamW` with linear warmup and cosine decay, a smaller rate and no weight decay for
+    the recurrent parameters.
+
+    Args:
+        preset: A `keras_lru.models.Preset`.
+        total_steps: Integer, the number of batches to train on. Defaults to the
+            preset's.
+        **kwargs: Arguments of `AdamW`, in place of the preset's or beside them, such
+            as `global_clipnorm`.
+
+    Returns:
+        A `keras_lru.training.AdamW`.
+
+    Raises:
+        ValueError: If `total_steps` is not an integer of at least 1, or if `AdamW`
+            refuses an argument.
+
+    References:
+        [Orvieto et al., 2023](https://arxiv.org/abs/2303.06349), appendix D.
+
+    Example:
+        >>> from keras_lru.models import get_preset
+        >>> from keras_lru.training import make_optimizer
+        >>> optimizer = make_optimizer(get_preset("text"))
+        >>> optimizer.recurrent_lr_factor, optimizer.weight_decay
+        (0.1, 0.05)
+    """
+    steps = preset.steps if total_steps is None else total_steps
+    arguments = {
+        "learning_rate": warmup_cosine(preset.learning_rate, steps),
+        "weight_decay": preset.weight_decay,
+        "recurrent_lr_factor": preset.recurrent_lr_factor,
+    }
+    return AdamW(**{**arguments, **kwargs})

@@ -1,0 +1,36 @@
+import importlib
+import sys
+
+import pytest
+import tensorflow_datasets as tfds
+
+from keras_lru import datasets
+
+
+def test_public_names_are_these():
+    assert sorted(datasets.__all__) == [
+        "CopyMemory",
+        "CopyMemoryConfig",
+        "ListOpsConfig",
+        "LraAan",
+        "LraListops",
+        "LraPathfinder",
+        "PathfinderConfig",
+        "TASKS",
+        "Task",
+        "get_task",
+        "load",
+        "num_examples",
+    ]
+
+
+def test_importing_registers_the_builders():
+    names = {"copy_memory", "lra_aan", "lra_listops", "lra_pathfinder"}
+    assert names <= set(tfds.list_builders())
+
+
+def test_without_tfds_says_what_to_install(monkeypatch):
+    monkeypatch.delitem(sys.modules, "keras_lru.datasets")
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    with pytest.raises(ImportError, match=r'pip install "keras-lru\[datasets\]"'):
+        importlib.import_module("keras_lru.datasets")
