@@ -10,7 +10,8 @@ from pathlib import Path
 def parse_args():
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--suite", choices=["cpu", "gpu", "tpu-aot"], default="cpu")
+    suites = ["cpu", "gpu", "input", "tpu-aot"]
+    parser.add_argument("--suite", choices=suites, default="cpu")
     parser.add_argument("--backend", choices=["jax", "tensorflow"], default="jax")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--only", default="", help="cases whose name contains this")
