@@ -6,7 +6,7 @@ import os
 import platform
 from pathlib import Path
 
-SUITES = ("cpu", "gpu", "tpu-aot", "serving")
+SUITES = ("cpu", "gpu", "input", "serving", "tpu-aot")
 
 
 def parse_args():

@@ -33,7 +33,7 @@ class Case:
 
 
 BOTH = ("cpu", "gpu")
-_CASES = {suite: [] for suite in BOTH}
+_CASES = {suite: [] for suite in (*BOTH, "input")}
 
 
 def case(name, *targets, suites=("cpu",), backends=("jax", "tensorflow"), tokens=None):
@@ -52,6 +52,9 @@ def case(name, *targets, suites=("cpu",), backends=("jax", "tensorflow"), tokens
 
 def cases(suite):
     """The cases of `suite` that this backend runs."""
-    from benchmarks import layer_cases, model_cases  # noqa: F401
-
+    if suite == "input":
+        # TFDS takes seconds to import.
+        from benchmarks import input_cases  # noqa: F401
+    else:
+        from benchmarks import layer_cases, model_cases  # noqa: F401
     return _CASES[suite]

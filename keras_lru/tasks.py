@@ -62,64 +62,29 @@ class Task:
 
 
 _PIXELS = {"keys": ("image",), "features": 1}
-_MNIST = {"dataset": "mnist", "num_classes": 10, "length": 784, "held_out": True}
-_BYTES = {"num_classes": 2, "vocabulary_size": 256}
-
-TASKS = {
-    task.name: task
-    for task in (
-        Task(
-            "scifar",
-            dataset="cifar10",
-            keys=("image",),
-            num_classes=10,
-            length=1024,
-            features=3,
-            held_out=True,
-        ),
-        Task(
-            "listops",
-            dataset="lra_listops",
-            keys=("tokens",),
-            num_classes=10,
-            length=2048,
-            # Padding, 15 symbols and the end of the sequence.
-            vocabulary_size=17,
-            end_token=16,
-        ),
-        Task(
-            "text",
-            dataset="imdb_reviews",
-            keys=("text",),
-            length=4096,
-            held_out=True,
-            **_BYTES,
-        ),
-        Task(
-            "retrieval",
-            dataset="lra_aan",
-            keys=("text1", "text2"),
-            length=4000,
-            **_BYTES,
-        ),
-        Task(
-            "pathfinder",
-            dataset="lra_pathfinder/32_14",
-            num_classes=2,
-            length=1024,
-            **_PIXELS,
-        ),
-        Task(
-            "pathx",
-            dataset="lra_pathfinder/128_14",
-            num_classes=2,
-            length=16384,
-            **_PIXELS,
-        ),
-        Task("smnist", **_MNIST, **_PIXELS),
-        Task("psmnist", permuted=True, **_MNIST, **_PIXELS),
-    )
+_PATHS = {"num_classes": 2, **_PIXELS}
+_MNIST = {
+    "dataset": "mnist",
+    "num_classes": 10,
+    "length": 784,
+    "held_out": True,
+    **_PIXELS,
 }
+_BYTES = {"num_classes": 2, "vocabulary_size": 256}
+# Padding, 15 symbols and the end of the sequence.
+_SYMBOLS = {"num_classes": 10, "vocabulary_size": 17, "end_token": 16}
+
+_ALL = (
+    Task("scifar", "cifar10", ("image",), 10, 1024, features=3, held_out=True),
+    Task("listops", "lra_listops", ("tokens",), length=2048, **_SYMBOLS),
+    Task("text", "imdb_reviews", ("text",), length=4096, held_out=True, **_BYTES),
+    Task("retrieval", "lra_aan", ("text1", "text2"), length=4000, **_BYTES),
+    Task("pathfinder", "lra_pathfinder/32_14", length=1024, **_PATHS),
+    Task("pathx", "lra_pathfinder/128_14", length=16384, **_PATHS),
+    Task("smnist", **_MNIST),
+    Task("psmnist", permuted=True, **_MNIST),
+)
+TASKS = {task.name: task for task in _ALL}
 """The tasks by name."""
 
 

@@ -148,7 +148,7 @@ def load(
     if drop_remainder is None:
         drop_remainder = shuffle
     tfds_split(task, split)
-    padded = None if task.is_image else _padded_lengths(task, max_length, buckets)
+    padded = None if task.is_image else padded_lengths(task, max_length, buckets)
 
     builder = prepared_builder(task, config, data_dir, download)
     if task.is_image:
@@ -169,8 +169,28 @@ def load(
     return make_dataset(examples, batches, task.is_image, start_step, repeat)
 
 
-def _padded_lengths(task, max_length, buckets):
-    """The lengths that batches are padded to, in order."""
+def padded_lengths(
+    task: Task, max_length: int | None, buckets: Sequence[int] | None
+) -> list[int]:
+    """The lengths that batches are padded to, in order.
+
+    Args:
+        task: A task on tokens.
+        max_length: As of `load`.
+        buckets: As of `load`.
+
+    Returns:
+        Increasing integers, the last one `max_length`.
+
+    Raises:
+        ValueError: If a length is not a positive integer.
+
+    Example:
+        >>> from keras_lru.datasets.pipelines import padded_lengths
+        >>> from keras_lru.tasks import get_task
+        >>> padded_lengths(get_task("text"), None, None)
+        [512, 1024, 2048, 4096]
+    """
     if max_length is None:
         max_length = task.length
     check_positive_integer("max_length", max_length)

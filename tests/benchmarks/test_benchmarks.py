@@ -1,5 +1,6 @@
 """The benchmarks' own arithmetic, and one case all the way through."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -75,10 +76,24 @@ def test_ratio_is_taken_within_rounds(benchmarks):
     assert benchmarks.runner.ratio(seconds, "a", "b") == [0.5, 0.5, 0.5]
 
 
-def test_both_suites_have_cases(benchmarks):
-    for suite in ("cpu", "gpu"):
+def test_suites_have_cases(benchmarks):
+    for suite in ("cpu", "gpu", "input"):
         names = [case.name for case in benchmarks.registry.cases(suite)]
         assert len(names) == len(set(names)) > 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["smnist", "retrieval"])
+def test_input_is_timed_beside_a_training_step(benchmarks, task):
+    from benchmarks.input_cases import input_candidates
+    from keras_lru.models import get_preset
+
+    preset = dataclasses.replace(get_preset(task, "tiny"), depth=1, batch_size=4)
+    candidates = input_candidates(preset, 2)
+    assert list(candidates) == ["20 batches", "training step"]
+    for candidate in candidates.values():
+        assert candidate.first_call > 0
+        candidate()
 
 
 @pytest.mark.slow
