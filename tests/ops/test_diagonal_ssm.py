@@ -514,3 +514,37 @@ def test_variables_serve_as_arguments(error, scan):
 def test_wrong_arguments_are_named(changed, message):
     with pytest.raises(ValueError, match=message):
         run(**{**Problem(5).arguments, **changed})
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="see test_linear_recurrence"
+)
+@pytest.mark.parametrize("scan", ["sequential", "chunked", "associative"])
+def test_second_derivative_on_tensorflow(scan):
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+    # Just enough steps for a second chunk.
+    u = tf.constant(rng.normal(size=(1, 17, 2)))
+    B, C = ([tf.constant(rng.normal(size=s)) for _ in "ri"] for s in ((2, 3), (3, 1)))
+    point = tf.constant(rng.uniform(0.1, 1.0, (2, 3)))
+    direction = tf.constant(rng.normal(size=(2, 3)))
+
+    def slope(point):
+        with tf.GradientTape() as tape:
+            tape.watch(point)
+            y, _ = diagonal_ssm(u, -point[0], point[1], B, C, scan=scan, block_size=1)
+            loss = tf.reduce_sum(y * y)
+        return tf.reduce_sum(tape.gradient(loss, point) * direction)
+
+    with tf.GradientTape() as tape:
+        tape.watch(point)
+        value = slope(point)
+    actual = tape.gradient(value, point).numpy()
+    step = 1e-6
+    for index in np.ndindex(2, 3):
+        offset = np.zeros((2, 3))
+        offset[index] = step
+        difference = (slope(point + offset) - slope(point - offset)) / (2 * step)
+        # The difference is good to about 1e-8 of the largest.
+        assert abs(actual[index] - difference) < 1e-6 * np.abs(actual).max()
