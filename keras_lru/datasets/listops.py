@@ -95,6 +95,15 @@ class LraListops(GeneratedBuilder):
             max_size=100,
         ),
         ListOpsConfig(
+            name="short",
+            description="Short trees, enough to train on: minutes on a CPU.",
+            train_examples=30_000,
+            max_depth=5,
+            max_arguments=5,
+            min_size=20,
+            max_size=100,
+        ),
+        ListOpsConfig(
             name="original",
             description="The benchmark's own files, from `manual_dir`.",
             original=True,

@@ -186,7 +186,7 @@ _SMALLER = {
         "scifar": {"steps": 1_000, "downsample": 2},
         "listops": {
             "steps": 2_000,
-            "config": "tiny",
+            "config": "short",
             "max_length": 100,
             "buckets": (),
         },
