@@ -15,10 +15,10 @@ except ImportError as error:
 
 from keras_lru.datasets.aan import LraAan
 from keras_lru.datasets.copy_memory import CopyMemory, CopyMemoryConfig
-from keras_lru.datasets.examples import num_examples
 from keras_lru.datasets.listops import ListOpsConfig, LraListops
 from keras_lru.datasets.pathfinder.builder import LraPathfinder, PathfinderConfig
 from keras_lru.datasets.pipelines import load
+from keras_lru.datasets.prepared import num_examples
 from keras_lru.tasks import TASKS, Task, get_task
 
 __all__ = [

@@ -1,16 +1,15 @@
 """A split of a task's dataset, read into memory."""
 
 import dataclasses
-import shlex
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from keras_lru.checks import check_choice
+from keras_lru.datasets.prepared import tfds_split
 from keras_lru.datasets.seeding import permutation
 from keras_lru.datasets.sequences import Sequences
-from keras_lru.tasks import Task, get_task
+from keras_lru.tasks import Task
 
 _READ_AT_ONCE = 500
 # ITU-R BT.601, as Pillow's and torchvision's conversion.
@@ -33,89 +32,6 @@ class Examples:
     def lengths(self) -> np.ndarray:
         """The length of each example, a pair's longer sequence's."""
         return np.max([sequences.lengths for sequences in self.sequences], axis=0)
-
-
-def make_builder(task: Task, config=None, data_dir=None):
-    """The TFDS builder of a task's dataset, with `config` in place of the task's."""
-    name, _, default = task.dataset.partition("/")
-    return tfds.builder(name, config=config or default or None, data_dir=data_dir)
-
-
-def prepared_builder(task: Task, config=None, data_dir=None, download: bool = False):
-    """`make_builder`, after a look whether there is something to read.
-
-    Raises:
-        FileNotFoundError: If the dataset is not prepared, and `download` is `False`;
-            says how to prepare it.
-    """
-    builder = make_builder(task, config, data_dir)
-    if download:
-        builder.download_and_prepare()
-    if not builder.is_prepared():
-        raise FileNotFoundError(
-            f"{builder.info.full_name} must be prepared in {builder.data_dir}. "
-            f"{_how_to_prepare(builder)}"
-        )
-    return builder
-
-
-def _how_to_prepare(builder):
-    config = getattr(builder.builder_config, "name", None)
-    root = shlex.quote(str(builder.data_dir_root))
-    if not type(builder).__module__.startswith("keras_lru."):
-        name = f"{builder.name}/{config}" if config else builder.name
-        return (
-            f"`tfds.load({name!r}, data_dir={str(builder.data_dir_root)!r})` downloads "
-            "and prepares it, and so does `download=True`."
-        )
-    if config is not None and config not in builder.builder_configs:
-        return "`download=True` prepares it."
-    words = [f"python -m keras_lru.datasets {builder.name}"]
-    words += [f"--config {config}"] if config else []
-    command = " ".join([*words, "--data-dir", root])
-    manual = builder.MANUAL_DOWNLOAD_INSTRUCTIONS
-    manual = f" {manual}" if manual else ""
-    return f"`{command}` prepares it, and so does `download=True`.{manual}"
-
-
-def tfds_split(task: Task, split: str) -> str:
-    """TFDS's name for a split: the last tenth of train may serve for validation.
-
-    Raises:
-        ValueError: If `split` is not `"train"`, `"validation"` or `"test"`.
-
-    Example:
-        >>> from keras_lru.datasets.examples import tfds_split
-        >>> from keras_lru.tasks import get_task
-        >>> tfds_split(get_task("text"), "validation")
-        'train[90%:]'
-    """
-    check_choice("split", split, ("train", "validation", "test"))
-    if not task.held_out:
-        return split
-    return {"train": "train[:90%]", "validation": "train[90%:]"}.get(split, split)
-
-
-def num_examples(task: str | Task, split: str, *, config=None, data_dir=None) -> int:
-    """How many examples a split has, from TFDS's records: nothing is read.
-
-    Args:
-        task: As of `load`.
-        split: As of `load`.
-        config: As of `load`.
-        data_dir: As of `load`.
-
-    Returns:
-        An integer. With `batch_size` it gives the steps of an epoch: that many times
-        `batch_size` fits, and one more without `drop_remainder` if some are left.
-
-    Raises:
-        ValueError: If there is no such task or split.
-        FileNotFoundError: If the dataset is not prepared.
-    """
-    task = get_task(task)
-    builder = prepared_builder(task, config, data_dir)
-    return builder.info.splits[tfds_split(task, split)].num_examples
 
 
 def read_images(

@@ -8,13 +8,8 @@ import tensorflow as tf
 
 from keras_lru.checks import check_positive_integer
 from keras_lru.datasets.batches import Batches
-from keras_lru.datasets.examples import (
-    Examples,
-    prepared_builder,
-    read_images,
-    read_tokens,
-    tfds_split,
-)
+from keras_lru.datasets.examples import Examples, read_images, read_tokens
+from keras_lru.datasets.prepared import prepared_builder, tfds_split
 from keras_lru.tasks import Task, get_task
 
 

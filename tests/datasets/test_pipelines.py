@@ -13,7 +13,7 @@ from keras_lru.models import get_preset
 from keras_lru.tasks import TASKS
 
 from .conftest import DUMMY_DATA
-from .prepared import store_images, store_texts
+from .stored import store_images, store_texts
 
 IMAGES = Task("images", "images", ("image",), num_classes=200, length=64, features=1)
 TEXTS = Task(
