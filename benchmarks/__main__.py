@@ -57,23 +57,22 @@ def main(args):
         from benchmarks import tpu
 
         report["results"] = tpu.run(args.only)
-    elif args.suite == "serving":
-        from benchmarks import serving
-
-        report["machine"] = machine()
-        print(report["machine"])
-        report["results"] = serving.run(args.only, args.rounds)
     else:
-        from benchmarks import runner
-        from benchmarks.registry import cases
-
         report["machine"] = machine()
         print(report["machine"])
-        report["results"] = [
-            runner.run_case(case, args.rounds)
-            for case in cases(args.suite)
-            if args.only in case.name
-        ]
+        if args.suite == "serving":
+            from benchmarks import serving
+
+            report["results"] = serving.run(args.only, args.rounds)
+        else:
+            from benchmarks import runner
+            from benchmarks.registry import cases
+
+            report["results"] = [
+                runner.run_case(case, args.rounds)
+                for case in cases(args.suite)
+                if args.only in case.name
+            ]
     args.output_dir.mkdir(parents=True, exist_ok=True)
     path = args.output_dir / f"{args.suite}-{args.backend}.json"
     path.write_text(json.dumps(report, indent=2))

@@ -72,6 +72,9 @@ class ListOpsConfig(GeneratedConfig):
         return TreeSpec(**{field.name: getattr(self, field.name) for field in fields})
 
 
+_SHORT_TREES = {"max_depth": 5, "max_arguments": 5, "min_size": 20, "max_size": 100}
+
+
 class LraListops(GeneratedBuilder):
     """ListOps: what is the value of a nested expression?
 
@@ -89,19 +92,13 @@ class LraListops(GeneratedBuilder):
             train_examples=2_000,
             validation_examples=500,
             test_examples=500,
-            max_depth=5,
-            max_arguments=5,
-            min_size=20,
-            max_size=100,
+            **_SHORT_TREES,
         ),
         ListOpsConfig(
             name="short",
             description="Short trees, enough to train on: minutes on a CPU.",
             train_examples=30_000,
-            max_depth=5,
-            max_arguments=5,
-            min_size=20,
-            max_size=100,
+            **_SHORT_TREES,
         ),
         ListOpsConfig(
             name="original",

@@ -12,7 +12,7 @@ _FORWARD_ONLY = contextvars.ContextVar("forward_only", default=False)
 def forward_only():
     """Inside, recurrences are traced without their hand-written gradients.
 
-    For what is exported for inference: a third of the operations, a third of the time.
+    For what is exported for inference, which needs none of their operations.
     """
     token = _FORWARD_ONLY.set(True)
     try:
