@@ -5,6 +5,7 @@ import inspect
 import keras
 
 from keras_lru.checks import check_choice, check_fraction
+from keras_lru.layers.batch_normalization import BatchNormalization
 from keras_lru.layers.copies import derive_seed, reseed, serialize_unbuilt
 
 _NORMALIZATIONS = ("batch", "layer", "rms", None)
@@ -35,7 +36,7 @@ class ResidualBlock(keras.layers.Layer):
             which makes two new layers from its config.
         normalization: `"batch"` (all the paper's runs), `"layer"`, `"rms"`, or
             `None`. Batch normalization takes its statistics from the unmasked
-            steps alone.
+            steps alone, and from the whole batch where several devices share it.
         dropout: Rate of both dropouts, in `[0, 1)`.
         glu: `"full"`, `(W1 x + b1) * sigmoid(W2 x + b2)`, or `"half"`,
             `x * sigmoid(W x + b)` (the paper's on PathX).
@@ -129,9 +130,7 @@ class ResidualBlock(keras.layers.Layer):
     def _make_norm(self):
         common = {"dtype": self.dtype_policy, "name": "norm"}
         if self.normalization == "batch":
-            return keras.layers.BatchNormalization(
-                momentum=self.norm_momentum, **common
-            )
+            return BatchNormalization(momentum=self.norm_momentum, **common)
         if self.normalization == "layer":
             return keras.layers.LayerNormalization(**common)
         if self.normalization == "rms":

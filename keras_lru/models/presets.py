@@ -8,6 +8,7 @@ import keras
 from keras_lru.checks import check_choice
 from keras_lru.models.classifier import SequenceClassifier
 from keras_lru.models.pair_classifier import PairClassifier
+from keras_lru.models.recurrences import make_recurrence
 from keras_lru.tasks import TASKS, get_task
 
 SCALES = ("paper", "small", "tiny")
@@ -23,6 +24,7 @@ class Preset:
     Args:
         task: Name of the task.
         scale: `"paper"`, or what it was scaled down to.
+        recurrence: `"lru"`, or what takes its place in the blocks: `"lstm"`, `"gru"`.
         depth: Number of blocks.
         units: Number of features between the blocks, the paper's H.
         state_size: Number of complex states, the paper's N.
@@ -78,6 +80,7 @@ class Preset:
     buckets: tuple[int, ...] | None = None
     downsample: int = 1
     scale: str = "paper"
+    recurrence: str = "lru"
 
     @property
     def data_options(self) -> dict:
@@ -142,8 +145,13 @@ class Preset:
             vocabulary_size=task.vocabulary_size,
             mask_zero=not task.is_image,
         )
+        arguments.update(overrides)
+        if "recurrence" not in arguments:
+            arguments["recurrence"] = make_recurrence(
+                self.recurrence, arguments["units"]
+            )
         model_class = PairClassifier if task.is_pair else SequenceClassifier
-        return model_class(**{**arguments, **overrides})
+        return model_class(**arguments)
 
 
 _COLUMNS = (

@@ -1,5 +1,7 @@
 """The one module that asks which backend, and which device, runs."""
 
+import contextlib
+
 import keras
 from keras import ops
 
@@ -104,3 +106,50 @@ def loop_over_time(step, state, xs, reverse=False):
 
     last, states = lax.fori_loop(0, length, body, (state, ops.zeros_like(xs)))
     return states, last
+
+
+def is_replicated() -> bool:
+    """Whether each of several replicas computes on its own part of the batch.
+
+    So it is under a `tf.distribute` strategy. On JAX every operation sees the whole
+    batch, wherever its parts lie.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    return context is not None and context.num_replicas_in_sync > 1
+
+
+def sum_over_replicas(x):
+    """The sum of the replicas' `x`, for each of them. Only where `is_replicated()`."""
+    import tensorflow as tf
+
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, x)
+
+
+@contextlib.contextmanager
+def data_parallel_scope():
+    """Scope in which models are made and trained on all devices; yields their number.
+
+    GPUs or TPUs where there are any, else CPU devices.
+    """
+    if keras.backend.backend() == "jax":
+        devices = keras.distribution.list_devices()
+        with keras.distribution.DataParallel(devices=devices).scope():
+            yield len(devices)
+    elif keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        devices = next(
+            filter(None, map(tf.config.list_logical_devices, ("GPU", "CPU")))
+        )
+        strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
+        with strategy.scope():
+            yield strategy.num_replicas_in_sync
+    else:
+        raise ValueError(
+            "Models train on several devices on the backends 'jax' and 'tensorflow'. "
+            f"Received: backend={keras.backend.backend()!r}"
+        )

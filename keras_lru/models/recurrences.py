@@ -1,0 +1,35 @@
+"""Recurrences by name, to put in place of the LRU in the same model."""
+
+import keras
+
+from keras_lru.checks import check_choice
+
+
+def make_recurrence(name: str, units: int):
+    """A template for the `recurrence` of `LRUBackbone`.
+
+    Args:
+        name: A name in `RECURRENCES`.
+        units: Number of features between the blocks.
+
+    Returns:
+        A layer that is not built; `None` for `"lru"`, which `LRUBackbone` makes itself.
+
+    Raises:
+        ValueError: If there is no such name.
+
+    Example:
+        >>> from keras_lru.models.recurrences import make_recurrence
+        >>> make_recurrence("lstm", units=8).units
+        8
+    """
+    check_choice("recurrence", name, RECURRENCES)
+    return RECURRENCES[name](units)
+
+
+RECURRENCES = {
+    "lru": lambda units: None,
+    "lstm": lambda units: keras.layers.LSTM(units, return_sequences=True),
+    "gru": lambda units: keras.layers.GRU(units, return_sequences=True),
+}
+"""Makers of recurrences, by name."""
