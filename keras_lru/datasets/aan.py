@@ -8,6 +8,7 @@ from keras_lru.datasets.manual import (
     bad_line,
     find_files,
     lra_instructions,
+    manual_dir,
     read_tsv,
 )
 
@@ -56,7 +57,7 @@ class LraAan(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager):
         paths = find_files(
-            dl_manager.manual_dir,
+            manual_dir(dl_manager),
             [f"new_aan_pairs.{name}.tsv" for _, name, _ in self.FILES],
             self.MANUAL_DOWNLOAD_INSTRUCTIONS,
         )

@@ -25,6 +25,7 @@ from keras_lru.datasets.manual import (
     bad_line,
     find_files,
     lra_instructions,
+    manual_dir,
     read_tsv,
 )
 
@@ -149,7 +150,7 @@ class LraListops(GeneratedBuilder):
             self._digests = set()
             return super()._split_generators(dl_manager)
         paths = find_files(
-            dl_manager.manual_dir, _FILES, self.MANUAL_DOWNLOAD_INSTRUCTIONS
+            manual_dir(dl_manager), _FILES, self.MANUAL_DOWNLOAD_INSTRUCTIONS
         )
         return {
             split: self._read_examples(path, self.builder_config.num_examples(split))

@@ -19,11 +19,30 @@ def lra_instructions(files: str, folder: str) -> str:
     )
 
 
+def manual_dir(dl_manager):
+    """The folder of fetched files.
+
+    Args:
+        dl_manager: TFDS's download manager.
+
+    Returns:
+        A path.
+
+    Raises:
+        FileNotFoundError: If there is no such folder, or nothing in it; says what to
+            fetch.
+    """
+    try:
+        return dl_manager.manual_dir
+    except AssertionError as error:
+        raise FileNotFoundError(str(error)) from error
+
+
 def find_files(directory, names: Sequence[str], instructions: str) -> list:
     """The paths of `names` in `directory`.
 
     Args:
-        directory: The `manual_dir` of TFDS's download manager.
+        directory: What `manual_dir` returns.
         names: Names of files.
         instructions: Where to get them, for the error.
 

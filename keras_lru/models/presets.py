@@ -8,7 +8,7 @@ import keras
 from keras_lru.checks import check_choice
 from keras_lru.models.classifier import SequenceClassifier
 from keras_lru.models.pair_classifier import PairClassifier
-from keras_lru.models.recurrences import make_recurrence
+from keras_lru.models.recurrences import RECURRENCES, make_recurrence
 from keras_lru.tasks import TASKS, get_task
 
 SCALES = ("paper", "small", "tiny")
@@ -48,6 +48,9 @@ class Preset:
             that `keras_lru.datasets.load` chooses.
         downsample: How many times smaller images are made, in height and in width.
 
+    Raises:
+        ValueError: If `recurrence` is none of these.
+
     References:
         [Orvieto et al., 2023](https://arxiv.org/abs/2303.06349), table 9 and
         appendix D.
@@ -81,6 +84,9 @@ class Preset:
     downsample: int = 1
     scale: str = "paper"
     recurrence: str = "lru"
+
+    def __post_init__(self):
+        check_choice("recurrence", self.recurrence, RECURRENCES)
 
     @property
     def data_options(self) -> dict:

@@ -2,8 +2,6 @@
 
 import keras
 
-from keras_lru.checks import check_choice
-
 
 def make_recurrence(name: str, units: int):
     """A template for the `recurrence` of `LRUBackbone`.
@@ -15,15 +13,11 @@ def make_recurrence(name: str, units: int):
     Returns:
         A layer that is not built; `None` for `"lru"`, which `LRUBackbone` makes itself.
 
-    Raises:
-        ValueError: If there is no such name.
-
     Example:
         >>> from keras_lru.models.recurrences import make_recurrence
         >>> make_recurrence("lstm", units=8).units
         8
     """
-    check_choice("recurrence", name, RECURRENCES)
     return RECURRENCES[name](units)
 
 

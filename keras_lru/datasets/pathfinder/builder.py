@@ -12,7 +12,7 @@ from keras_lru.datasets.generated_builder import (
     GeneratedBuilder,
     GeneratedConfig,
 )
-from keras_lru.datasets.manual import LRA_CITATION, LRA_HOMEPAGE
+from keras_lru.datasets.manual import LRA_CITATION, LRA_HOMEPAGE, manual_dir
 from keras_lru.datasets.pathfinder.example import draw_examples
 from keras_lru.datasets.pathfinder.original import INSTRUCTIONS, find_images, read_image
 from keras_lru.datasets.pathfinder.spec import (
@@ -133,7 +133,7 @@ class LraPathfinder(GeneratedBuilder):
         config = self.builder_config
         if not config.original:
             return super()._split_generators(dl_manager)
-        images = find_images(dl_manager.manual_dir, config.size, config.contour_length)
+        images = find_images(manual_dir(dl_manager), config.size, config.contour_length)
         rng = np.random.default_rng(seed_sequence(config.seed, "original"))
         tenth = len(images) // 10
         order = rng.permutation(len(images))

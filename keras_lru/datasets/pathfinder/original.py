@@ -24,7 +24,7 @@ def find_images(directory, size, contour_length):
     """Lists the images that the metadata of a release name.
 
     Args:
-        directory: The `manual_dir` of TFDS's download manager.
+        directory: What `manual_dir` returns.
         size: Height and width of the images.
         contour_length: Dashes of the long curves.
 

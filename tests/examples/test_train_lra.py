@@ -1,0 +1,195 @@
+"""Training on the Long Range Arena: run, killed, resumed, shared between devices."""
+
+import csv
+import json
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "examples" / "train_lra.py"
+SMALL = ("units=8", "state_size=8", "depth=1", "config=tiny", "batch_size=8")
+# Four CPU devices, on both backends, before either starts.
+FOUR_DEVICES = """
+import os, runpy, sys
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+virtual = [tf.config.LogicalDeviceConfiguration()] * 4
+tf.config.set_logical_device_configuration(cpu, virtual)
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture
+def arguments(data_dir, backend):
+    words = ["--task", "listops", "--scale", "tiny", "--backend", backend]
+    words += ["--data-dir", data_dir, "--steps", 160, "--validate-every", 20]
+    return [*map(str, words), "--set", *SMALL]
+
+
+def run_here(monkeypatch, *arguments):
+    """Runs the script in this process, which has imported all that it needs."""
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments)])
+    policy = keras.config.dtype_policy()
+    try:
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def rows(folder):
+    with open(folder / "metrics.csv") as file:
+        return [
+            {name: float(value) for name, value in row.items() if name != "seconds"}
+            for row in csv.DictReader(file)
+        ]
+
+
+@pytest.fixture(scope="module")
+def whole(data_dir, tmp_path_factory):
+    """The folder of a run that nothing happened to."""
+    folder = tmp_path_factory.mktemp("whole")
+    words = ["--task", "listops", "--scale", "tiny", "--data-dir", data_dir]
+    words += ["--steps", 160, "--validate-every", 20, "--output-dir", folder / "run"]
+    words += ["--backend", keras.backend.backend(), "--set", *SMALL]
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        run_here(monkeypatch, *words)
+    return folder / "run"
+
+
+@pytest.mark.slow
+def test_writes_all_that_is_needed_to_repeat_it(whole, backend):
+    names = {path.name for path in whole.iterdir()}
+    assert names == {
+        *("best.keras", "config.json", "curves.png", "last.keras", "metrics.csv"),
+        *("result.json", "tensorboard", "training.npz"),
+    }
+    assert any(path.is_file() for path in (whole / "tensorboard").rglob("events*"))
+    logged = rows(whole)
+    assert [row["step"] for row in logged] == list(range(20, 161, 20))
+    assert logged[-1]["loss"] < logged[0]["loss"]
+    result = json.loads((whole / "result.json").read_text())
+    assert result["validation_accuracy"] == max(row["val_accuracy"] for row in logged)
+    assert result["test_examples"] == 500
+    run = result["run"]
+    assert (run["units"], run["steps"], run["seed"], run["backend"]) == (
+        *(8, 160, 0),
+        backend,
+    )
+    model = keras.models.load_model(whole / "best.keras")
+    assert model.count_params() == result["parameters"]
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_it_ends_the_same(whole, arguments, tmp_path):
+    folder = tmp_path / "run"
+    command = [sys.executable, SCRIPT, *arguments, "--output-dir", folder]
+    with open(tmp_path / "log", "w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        while not (folder / "training.npz").exists() and process.poll() is None:
+            time.sleep(0.02)
+        # Somewhere within the second epoch.
+        time.sleep(0.1)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert (folder / "training.npz").exists(), (tmp_path / "log").read_text()
+    assert not (folder / "result.json").exists()
+
+    again = subprocess.run([*command, "--resume"], capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert "Epoch 1/8" not in again.stdout
+    # Another process, perhaps other threads: sums in another order.
+    for a, b in zip(rows(folder), rows(whole), strict=True):
+        assert a == pytest.approx(b, rel=1e-4), (a, b)
+
+
+@pytest.mark.slow
+def test_devices_that_share_batches_train_the_same(whole, arguments, tmp_path):
+    folder = tmp_path / "run"
+    command = [sys.executable, "-c", FOUR_DEVICES, SCRIPT, *arguments]
+    command += ["--distribute", "--output-dir", folder]
+    process = subprocess.run(command, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    shared, alone = rows(folder), rows(whole)
+    # float32 sums in another order, through 160 steps of Adam.
+    for name, tolerance in (("loss", 1e-3), ("val_loss", 1e-2)):
+        np.testing.assert_allclose(
+            [row[name] for row in shared], [row[name] for row in alone], rtol=tolerance
+        )
+
+
+@pytest.mark.slow
+def test_stops_early_and_stays_stopped(arguments, tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "run"
+    # A rate of nothing: no gain after the first validation.
+    flat = ["--patience", "2", "--output-dir", folder, "--precision", "mixed_bfloat16"]
+    flat += [*arguments, "learning_rate=1e-7"]
+    run_here(monkeypatch, *flat)
+    assert len(rows(folder)) < 8
+    before = (folder / "training.npz").read_bytes()
+    capsys.readouterr()
+    run_here(monkeypatch, "--resume", *flat)
+    assert "Epoch" not in capsys.readouterr().out
+    assert (folder / "training.npz").read_bytes() == before
+
+
+def refusal(monkeypatch, *arguments):
+    with pytest.raises(SystemExit) as stop:
+        run_here(monkeypatch, *arguments)
+    return str(stop.value)
+
+
+@pytest.mark.slow
+def test_refuses_to_mix_runs(whole, arguments, monkeypatch):
+    here = [*arguments, "--output-dir", whole]
+    assert "holds a run already: add --resume" in refusal(monkeypatch, *here)
+    message = refusal(monkeypatch, *here, "--resume", "--seed", "3")
+    assert "takes no other settings. seed: 0, not 3" in message
+
+
+def test_refuses_what_it_does_not_know(arguments, tmp_path, monkeypatch):
+    here = ["--output-dir", tmp_path / "run", *arguments]
+    message = refusal(monkeypatch, *here, "width=3")
+    assert "A preset has nothing of the name ['width']" in message
+    message = refusal(monkeypatch, *here, "--recurrence", "transformer")
+    assert "`recurrence` must be one of" in message
+    message = refusal(monkeypatch, *here, "--hyperparameters", tmp_path / "none.json")
+    assert "none.json" in message
+    message = refusal(monkeypatch, *here, "--task", "chess")
+    assert "`task` must be one of" in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_names_files_that_must_be_fetched(tmp_path, monkeypatch, backend):
+    message = refusal(
+        monkeypatch,
+        *("--task", "retrieval", "--scale", "tiny", "--backend", backend),
+        *("--data-dir", tmp_path, "--output-dir", tmp_path / "run"),
+    )
+    assert "new_aan_pairs.train.tsv" in message
+    assert "lra_release.gz" in message
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("--steps", 0), ("--batch-size", -1), ("--seed", -1), ("--patience", 0)],
+)
+def test_refuses_numbers_before_anything_is_imported(flag, value):
+    command = [sys.executable, SCRIPT, "--task", "listops", flag, str(value)]
+    process = subprocess.run(command, capture_output=True, text=True)
+    assert process.returncode == 2
+    assert f"{flag} must be at least" in process.stderr
+    assert f"Received: {value}" in process.stderr
