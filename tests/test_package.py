@@ -35,6 +35,8 @@ PUBLIC = {
     "keras_lru.training": [
         "RECURRENT_VARIABLES",
         "AdamW",
+        "TrainingCheckpoint",
+        "data_parallel",
         "make_optimizer",
         "warmup_cosine",
     ],

@@ -92,6 +92,17 @@ class LraPathfinder(GeneratedBuilder):
         for original in (False, True)
         for size in SIZES
         for contour_length in reversed(CONTOUR_LENGTHS)
+    ] + [
+        PathfinderConfig(
+            name=f"{size}_6_short",
+            description=f"{size} x {size} pixels, curves of 6 dashes; fewer images.",
+            size=size,
+            contour_length=6,
+            train_examples=train_examples,
+            validation_examples=2_000,
+            test_examples=2_000,
+        )
+        for size, train_examples in ((32, 40_000), (128, 16_000))
     ]
     MANUAL_DOWNLOAD_INSTRUCTIONS = INSTRUCTIONS
     CHUNK_SIZE = 100
