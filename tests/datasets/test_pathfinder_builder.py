@@ -85,10 +85,11 @@ class LraPathfinderOriginalTest(tfds.testing.DatasetBuilderTestCase):
 
 def test_configs_have_the_benchmark_s_sizes():
     configs = LraPathfinder.builder_configs
-    assert len(configs) == 24
+    assert len(configs) == 26
     assert LraPathfinder.BUILDER_CONFIGS[0].name == "32_14"
     for size in (32, 64, 128, 256):
         assert {f"{size}_{length}" for length in (6, 9, 14)} < set(configs)
+    assert configs["32_6_short"].num_examples("train") == 40_000
     assert configs["128_9"].settings() == {
         "train_examples": 160_000,
         "validation_examples": 20_000,

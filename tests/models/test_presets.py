@@ -108,6 +108,15 @@ def test_overrides_replace_and_add():
         get_preset("scifar", "tiny").build_model(glu="quarter")
 
 
+def test_another_recurrence_takes_the_lru_s_place():
+    preset = dataclasses.replace(get_preset("smnist", "tiny"), recurrence="gru")
+    blocks = preset.build_model(depth=2, units=16).backbone.blocks
+    assert [type(block.recurrence) for block in blocks] == [keras.layers.GRU] * 2
+    assert blocks[0].recurrence.units == 16
+    with pytest.raises(ValueError, match=r"`recurrence` must be one of .*'lru'.*'rnn'"):
+        dataclasses.replace(preset, recurrence="rnn")
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_scales_get_smaller(task):
     paper, small, tiny = (get_preset(task, scale) for scale in SCALES)
