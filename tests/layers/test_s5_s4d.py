@@ -69,6 +69,18 @@ def assert_close(found, expected):
 # Outputs, states, gradients
 
 
+@both
+def test_compiled_model_with_states(kind):
+    layer = make(kind, **ALL)
+    sequence = keras.Input((None, FEATURES))
+    state = [keras.Input((STATES[kind],)) for _ in range(2)]
+    model = keras.Model([sequence, *state], layer(sequence, initial_state=state))
+    expected, last = reference(layer, inputs(), start(kind))
+    found = model.predict([inputs(), *start(kind)], verbose=0)
+    for a, b in zip(found, [expected, *last], strict=True):
+        assert_close(a, b)
+
+
 @pytest.mark.slow
 @both
 def test_outputs_and_states(kind):
@@ -132,6 +144,7 @@ def test_any_split_gives_the_whole(kind):
     split()
 
 
+@pytest.mark.slow
 @both
 def test_stateful(kind):
     layer = make(kind, stateful=True, return_sequences=True)
@@ -162,6 +175,7 @@ def extreme(layer):
         weight.assign(kept)
 
 
+@pytest.mark.slow
 @both
 def test_extreme_weights_are_finite(kind):
     layer = make(kind, **ALL)

@@ -68,6 +68,7 @@ def test_s5_starts_as_the_dense_hippo_system(blocks, conjugate_symmetry):
         x = transition @ x
 
 
+@pytest.mark.slow
 def test_s5_initial_weights():
     H, P, units = 100, 128, 200
     layer = built(S5(units, P, blocks=4, seed=1), H)
@@ -124,6 +125,7 @@ def test_s4d_initializations(initialization):
     check(layer, inputs(), initial_state(states=6))
 
 
+@pytest.mark.slow
 def test_s4d_initial_weights():
     H, N = 200, 64
     layer = built(S4D(H, N, dt_min=0.01, dt_max=0.01, seed=1), H)

@@ -62,12 +62,10 @@ def test_derivative_by_delta_is_the_transition():
 
 def test_zero_eigenvalue():
     """Λ → 0: the gain is Δ, and its derivative by Λ is Δ²/2."""
-    zero, delta = ops.zeros((1,)), ops.full((1,), 0.1)
-    np.testing.assert_allclose(
-        complex_of(input_gain((zero, zero), delta)), 0.1, rtol=1e-6
-    )
+    z, delta = tensors(np.zeros(1), np.zeros(1)), ops.full((1,), 0.1)
+    np.testing.assert_allclose(complex_of(input_gain(z, delta)), 0.1, rtol=1e-6)
     by_real, by_imag = gradients(
-        lambda re, im: ops.sum(input_gain((re, im), delta)[0]), zero, zero
+        lambda re, im: ops.sum(input_gain((re, im), delta)[0]), *z
     )
     np.testing.assert_allclose(ops.convert_to_numpy(by_real), 0.005, rtol=1e-5)
     np.testing.assert_allclose(ops.convert_to_numpy(by_imag), 0, atol=1e-9)
