@@ -103,17 +103,14 @@ def test_gradients(kind):
         {"zero_output_for_mask": True},
         {"scan": "sequential", "block_size": 1},
         {"scan": "associative", "block_size": 3},
-        {"scan": "chunked", "block_size": 100},
     ],
     ids=str,
 )
 def test_variants(kind, kwargs):
     layer = make(kind, **{**ALL, **kwargs})
     check(layer, inputs(), start(kind))
-    for mask in MASKS.values():
-        check(layer, inputs(), mask=mask)
-    for name in ("right", "left", "holes"):
-        check(layer, inputs(), start(kind), MASKS[name])
+    for name in ("right", "left", "holes", "whole rows"):
+        check(layer, inputs(), mask=MASKS[name])
     weights = cotangents(layer)
     check_gradients(layer, weights, inputs(), start(kind), MASKS["holes"])
 
@@ -122,7 +119,7 @@ def test_variants(kind, kwargs):
 @both
 def test_lengths(kind):
     layer = make(kind, **ALL)
-    for time in (0, 1, 2, 63, 64, 200):
+    for time in (0, 1, 65, 130):
         check(layer, inputs(time), start(kind))
 
 
@@ -388,10 +385,9 @@ def test_bidirectional(kind):
 
 @pytest.mark.slow
 @both
-@pytest.mark.parametrize("bidirectional", [False, True])
-def test_training_a_block(kind, bidirectional):
+def test_training_a_bidirectional_block(kind):
     layer = make(kind, built=False, units=FEATURES, return_sequences=True)
-    block = ResidualBlock(layer, bidirectional=bidirectional)
+    block = ResidualBlock(layer, bidirectional=True)
     model = keras.Sequential([keras.Input((TIME, FEATURES)), block])
     model.compile(keras.optimizers.SGD(0.1), "mse")
     before = model.get_weights()
