@@ -55,3 +55,11 @@ def resolve_block_size(block_size, length, input_dim, output_dim, state_size):
     if length is not None:
         block_size = min(block_size, max(length, 1))
     return block_size
+
+
+def resolve_channelwise_block_size(block_size, length):
+    """Steps per block of `channelwise_ssm`, for `length` steps (None: unknown)."""
+    check_block_size(block_size)
+    # Beside 4·n products a step for n states, T more: cheaper than states for long.
+    block_size = 64 if block_size == "auto" else block_size
+    return block_size if length is None else min(block_size, max(length, 1))

@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-from keras_lru import LRU, PairClassifier, SequenceClassifier, SequenceRegressor
+from keras_lru import (
+    LRU,
+    S4D,
+    S5,
+    PairClassifier,
+    SequenceClassifier,
+    SequenceRegressor,
+)
 from keras_lru.export import export_saved_model
 from keras_lru.export.streaming import StreamingModel
 from keras_lru.layers import LRUCell
@@ -65,6 +72,15 @@ MODELS = {
     "cells": (
         lambda: keras.Sequential(
             [keras.layers.RNN([LRUCell(4), LRUCell(3)], return_sequences=True)]
+        ),
+        features,
+    ),
+    "baselines": (
+        lambda: keras.Sequential(
+            [
+                S5(4, return_sequences=True),
+                S4D(4, state_size=6, return_sequences=True),
+            ]
         ),
         features,
     ),
@@ -170,7 +186,12 @@ def test_the_model_is_left_as_it_was(streams):
 
 
 @pytest.mark.parametrize(
-    "name", ["regressor", pytest.param("last of tokens", marks=pytest.mark.slow)]
+    "name",
+    [
+        "regressor",
+        pytest.param("last of tokens", marks=pytest.mark.slow),
+        pytest.param("baselines", marks=pytest.mark.slow),
+    ],
 )
 def test_exported_streams_are_served_without_us(streams, name, tmp_path):
     model, _, make_inputs = streams(name)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_lru.layers import LRU
+from keras_lru.layers import LRU, S4D, S5
 from keras_lru.ops import naive
 
 BATCH, TIME, FEATURES, UNITS, STATES = 3, 7, 2, 4, 3
@@ -57,8 +57,52 @@ def weights_of(layer):
     return {weight.name: numpy_of(weight) for weight in layer.weights}
 
 
-def system(weights):
-    """Λ, γB, C and D by the paper's formulas, complex128."""
+def system(layer, weights):
+    """Λ, B, C and D of the discrete system by the papers' formulas, complex128."""
+    if isinstance(layer, S5):
+        return s5_system(layer.cell, weights)
+    if isinstance(layer, S4D):
+        return s4d_system(weights)
+    return lru_system(weights)
+
+
+def zero_order_hold(eigenvalues, delta):
+    """exp(ΛΔ), and what B is multiplied by."""
+    discrete = np.exp(eigenvalues * delta)
+    return discrete, (discrete - 1) / eigenvalues
+
+
+def s5_system(cell, weights):
+    real = weights["lambda_re"]
+    if cell.clip_eigenvalues:
+        real = np.minimum(real, -1e-4)
+    eigenvalues, gain = zero_order_hold(
+        real + 1j * weights["lambda_im"], np.exp(weights["log_delta"])
+    )
+    B = weights["B_re"] + 1j * weights["B_im"]
+    C = weights["C_re"] + 1j * weights["C_im"]
+    return eigenvalues, gain * B, (1 + cell.conjugate_symmetry) * C, weights.get("D")
+
+
+def s4d_system(weights):
+    """The systems of all features, as one: features in the rows of B."""
+    eigenvalues, gain = zero_order_hold(
+        -np.exp(weights["nu_log"]) + 1j * weights["lambda_im"],
+        np.exp(weights["log_delta"])[:, None],
+    )
+    H, n = eigenvalues.shape
+    C = 2 * (weights["C_re"] + 1j * weights["C_im"])
+    of_feature = np.repeat(np.eye(H), n, axis=1)
+    return (
+        eigenvalues.ravel(),
+        of_feature * gain.ravel(),
+        (of_feature * C.ravel()).T,
+        weights["D"],
+    )
+
+
+def lru_system(weights):
+    """Λ, γB, C and D."""
     if "nu_log" in weights:
         nu, theta = np.exp(weights["nu_log"]), np.exp(weights["theta_log"])
     elif "nu" in weights:
@@ -81,7 +125,7 @@ def reference(layer, x, state=None, mask=None, weights=None):
         mask = None if mask is None else mask[:, ::-1]
     state = None if state is None else state[0] + 1j * np.asarray(state[1])
     y, last = naive.diagonal_ssm(
-        x, *system(weights or weights_of(layer)), initial_state=state, mask=mask
+        x, *system(layer, weights or weights_of(layer)), initial_state=state, mask=mask
     )
     if mask is not None and layer.zero_output_for_mask:
         y = y * mask[..., None]
@@ -101,9 +145,10 @@ def check(layer, x, state=None, mask=None, close=CLOSE):
 def cotangents(layer, of="both", seed=2):
     """Weights of a loss that is a sum over outputs, over the last state, or both."""
     rng = np.random.default_rng(seed)
-    shape = (BATCH, TIME, UNITS) if layer.return_sequences else (BATCH, UNITS)
+    units, states = layer.units, layer.cell.num_states
+    shape = (BATCH, TIME, units) if layer.return_sequences else (BATCH, units)
     y = rng.normal(size=shape) * (of != "state")
-    return [y, *rng.normal(size=(2, BATCH, STATES)) * (of != "outputs")]
+    return [y, *rng.normal(size=(2, BATCH, states)) * (of != "outputs")]
 
 
 def gradients(layer, weights, x, state=None, mask=None):

@@ -169,12 +169,12 @@ class Problem:
         return {**gradients, "inputs": d_u}
 
 
-def check(evaluate, error, mode, problem, bound, **options):
+def check(evaluate, error, mode, problem, bound, function=run, **options):
     """Every result and every gradient."""
     if not problem.return_sequences:
         options["return_sequences"] = False
     actual, gradients = evaluate(
-        run, problem.arguments, problem.cotangents, mode, ("inputs",), **options
+        function, problem.arguments, problem.cotangents, mode, ("inputs",), **options
     )
     for x, y in zip(actual, problem.expected(), strict=True):
         assert error(x, y) < bound
