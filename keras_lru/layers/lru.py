@@ -1,43 +1,18 @@
 """The Linear Recurrent Unit, trained in parallel over time."""
 
 import math
-from operator import attrgetter
 
 import keras
 from keras import ops
 
-from keras_lru.checks import describe, fits
-from keras_lru.layers.lru_cell import LRUCell, check_states
+from keras_lru.layers.lru_cell import LRUCell
+from keras_lru.layers.recurrent_layer import RecurrentLayer
 from keras_lru.ops.algorithm import check_block_size, check_scan
 from keras_lru.ops.diagonal_ssm import diagonal_ssm
-from keras_lru.ops.masking import compact, expand
-
-_CELL_ARGUMENTS = (
-    "units",
-    "state_size",
-    "r_min",
-    "r_max",
-    "max_phase",
-    "parameterization",
-    "normalize",
-    "feedthrough",
-    "input_initializer",
-    "output_initializer",
-    "feedthrough_initializer",
-    "recurrent_regularizer",
-    "input_regularizer",
-    "output_regularizer",
-    "feedthrough_regularizer",
-    "recurrent_constraint",
-    "input_constraint",
-    "output_constraint",
-    "feedthrough_constraint",
-    "seed",
-)
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
-class LRU(keras.layers.RNN):
+class LRU(RecurrentLayer):
     """Linear Recurrent Unit layer - Orvieto et al., 2023.
 
     A recurrent layer with a diagonal, linear, complex recurrence, section 1 of
@@ -130,6 +105,10 @@ class LRU(keras.layers.RNN):
     ((32, 10, 4), (32, 16))
     """
 
+    cell_class = LRUCell
+    cell_name = "lru_cell"
+    keeps_zero_state = True
+
     def __init__(
         self,
         units,
@@ -162,102 +141,20 @@ class LRU(keras.layers.RNN):
         seed=None,
         **kwargs,
     ):
-        if "unroll" in kwargs:
-            raise ValueError(
-                "`unroll` is not an argument of LRU, which has no loop to unroll; "
-                f"see `scan`. Received: unroll={kwargs['unroll']!r}"
-            )
         check_scan(scan)
         check_block_size(block_size)
-        values = locals()
-        cell = LRUCell(
-            **{name: values[name] for name in _CELL_ARGUMENTS},
-            dtype=kwargs.get("dtype"),
-            trainable=kwargs.get("trainable", True),
-            name="lru_cell",
-        )
-        super().__init__(
-            cell,
-            return_sequences=return_sequences,
-            return_state=return_state,
-            go_backwards=go_backwards,
-            stateful=stateful,
-            zero_output_for_mask=zero_output_for_mask,
-            activity_regularizer=activity_regularizer,
-            autocast=False,
-            **kwargs,
-        )
+        super().__init__(locals(), **kwargs)
         self.scan = scan
         self.block_size = block_size
-        self.input_spec = keras.layers.InputSpec(ndim=3)
-
-    @property
-    def units(self):
-        """Features of the output."""
-        return self.cell.units
 
     @property
     def eigenvalues(self):
         """Λ as a NumPy array of complex64, `(state_size,)`."""
         return self.cell.eigenvalues
 
-    @property
-    def variables(self):
-        """Those of every layer, and the kept states of a stateful one.
-
-        The states are no weights, but a compiled step must hand them on.
-        """
-        return super().variables + list(getattr(self, "states", None) or [])
-
-    def build(self, sequences_shape, initial_state_shape=None):
-        if len(sequences_shape) != 3:
-            raise ValueError(
-                "`inputs` must have shape (batch, time, input_dim). "
-                f"Received: shape {tuple(sequences_shape)}"
-            )
-        super().build(sequences_shape, initial_state_shape)
-        self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: sequences_shape[-1]})
-        self.built = True
-
-    def _create_state_variables(self, batch_size):
-        # Past attribute assignment, by which Keras would track them as weights.
-        vars(self)["states"] = [
-            keras.Variable(
-                state,
-                dtype=self.cell.state_dtype,
-                trainable=False,
-                autocast=False,
-                name=name,
-            )
-            for name, state in zip(
-                self.cell.state_names, self.get_initial_state(batch_size), strict=True
-            )
-        ]
-
-    def get_initial_state(self, batch_size):
-        """Zeros `[x_re, x_im]`, each `(batch_size, state_size)`."""
-        return self.cell.get_initial_state(batch_size)
-
-    def call(self, sequences, initial_state=None, mask=None, training=False):
-        inputs = ops.cast(sequences, self.compute_dtype)
-        mask = _single(mask)
-        self._check_call(inputs, initial_state, mask)
-        if initial_state is None and self.stateful:
-            initial_state = self.states
-
-        if inputs.shape[1] == 0:
-            mask = None
-        if mask is not None:
-            mask = ops.cast(mask, "bool")
-        if self.go_backwards:
-            inputs = ops.flip(inputs, axis=1)
-            mask = None if mask is None else ops.flip(mask, axis=1)
-
-        lengths = undo = None
-        if mask is not None:
-            inputs, lengths, undo = compact(inputs, mask, initial_state is None)
+    def _solve(self, inputs, initial_state, lengths):
         cell = self.cell
-        outputs, states = diagonal_ssm(
+        return diagonal_ssm(
             inputs,
             *cell.polar(),
             cell.input_matrix(),
@@ -269,71 +166,10 @@ class LRU(keras.layers.RNN):
             scan=self.scan,
             block_size=self.block_size,
         )
-        if mask is not None:
-            if self.return_sequences:
-                outputs = expand(outputs, undo, self.zero_output_for_mask)
-            elif self.zero_output_for_mask:
-                outputs = ops.where(mask[:, -1:], outputs, ops.zeros_like(outputs))
-        if self.stateful:
-            for variable, state in zip(self.states, states, strict=True):
-                variable.assign(state)
-        return (outputs, *states) if self.return_state else outputs
-
-    def _check_call(self, inputs, initial_state, mask):
-        batch, time, _ = inputs.shape
-        if self.stateful and not fits(inputs, (self._expected_batch_size, None, None)):
-            raise ValueError(
-                "A stateful layer must be called with the batch size it was built "
-                f"with, {self._expected_batch_size}. Received: inputs of shape "
-                f"{tuple(inputs.shape)}"
-            )
-        if mask is not None and not fits(mask, (batch, time)):
-            raise ValueError(
-                f"`mask` must be a tensor of shape (batch, time) = {(batch, time)}. "
-                f"Received: {describe(mask)}"
-            )
-        if initial_state is not None:
-            check_states("initial_state", initial_state, batch, self.cell.num_states)
-
-    def compute_output_spec(
-        self, sequences, initial_state=None, mask=None, training=False
-    ):
-        """Symbolic outputs, in the compute dtype, and states, in float32 at least."""
-        self._check_call(sequences, initial_state, _single(mask))
-        shapes = self.compute_output_shape(sequences.shape)
-        if not self.return_state:
-            return keras.KerasTensor(shapes, dtype=self.compute_dtype)
-        outputs, *states = shapes
-        return (
-            keras.KerasTensor(outputs, dtype=self.compute_dtype),
-            *(keras.KerasTensor(s, dtype=self.cell.state_dtype) for s in states),
-        )
 
     def get_config(self):
-        config = super().get_config()
-        del config["cell"], config["unroll"]
-        cell = self.cell.get_config()
-        config.update({name: cell[name] for name in _CELL_ARGUMENTS})
         return {
-            **config,
-            "activity_regularizer": keras.regularizers.serialize(
-                self.activity_regularizer
-            ),
+            **super().get_config(),
             "scan": self.scan,
             "block_size": self.block_size,
         }
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
-
-
-def _single(mask):
-    """The mask of the sequences, where Keras hands over one per argument."""
-    return mask[0] if isinstance(mask, (list, tuple)) else mask
-
-
-# As `keras.layers.LSTM` offers its arguments (`state_size` is Keras's: `[N, N]`).
-for _name in _CELL_ARGUMENTS:
-    if _name not in ("units", "state_size"):
-        setattr(LRU, _name, property(attrgetter(f"cell.{_name}")))

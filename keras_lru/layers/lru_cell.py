@@ -4,32 +4,19 @@ import math
 
 import keras
 import numpy as np
-from keras import constraints, initializers, ops, regularizers
+from keras import initializers, ops
 
-from keras_lru.checks import check_choice, check_positive_integer, describe, fits
-from keras_lru.initializers import Gamma, check_max_phase, check_ring, draw_seed
+from keras_lru.checks import check_choice, check_positive_integer
+from keras_lru.initializers import Gamma, check_max_phase, check_ring
 from keras_lru.layers.parameterization import POLAR_FORMS, ring_initializers
+from keras_lru.layers.recurrent_cell import FEEDTHROUGHS, RecurrentCell, check_states
 from keras_lru.ops import complex as cx
 
-FEEDTHROUGHS = ("auto", "vector", "matrix", "none")
-
-
-def check_states(name, states, batch, state_size):
-    """Raise `ValueError` unless `states` is `[x_re, x_im]` for these sizes."""
-    if not isinstance(states, (list, tuple)) or len(states) != 2:
-        raise ValueError(
-            f"`{name}` must be a list [x_re, x_im]. Received: {describe(states)}"
-        )
-    for part in states:
-        if not fits(part, (batch, state_size)):
-            raise ValueError(
-                f"Each part of `{name}` must be a tensor of shape (batch, state_size)"
-                f" = {(batch, state_size)}. Received: {describe(part)}"
-            )
+_GROUPS = ("recurrent", "input", "output", "feedthrough")
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
-class LRUCell(keras.layers.Layer):
+class LRUCell(RecurrentCell):
     """Cell class for the Linear Recurrent Unit.
 
     One step of the recurrence of [Orvieto et al., 2023](
@@ -125,6 +112,7 @@ class LRUCell(keras.layers.Layer):
         seed=None,
         **kwargs,
     ):
+        super().__init__(locals(), _GROUPS, seed, **kwargs)
         self.units = check_positive_integer("units", units)
         self.num_states = check_positive_integer(
             "state_size", units if state_size is None else state_size
@@ -133,48 +121,18 @@ class LRUCell(keras.layers.Layer):
         check_max_phase(max_phase)
         check_choice("parameterization", parameterization, POLAR_FORMS)
         check_choice("feedthrough", feedthrough, FEEDTHROUGHS)
-        # Weights and states keep their own dtype; inputs are cast where they are used.
-        super().__init__(autocast=False, **kwargs)
         self.r_min = float(r_min)
         self.r_max = float(r_max)
         self.max_phase = float(max_phase)
         self.parameterization = parameterization
         self.normalize = bool(normalize)
         self.feedthrough = feedthrough
-        self.seed = seed
-        # Backends take 32 bits, and the weights count up from here.
-        self._base_seed = draw_seed(seed) % 2**31
-        self.input_initializer = initializers.get(input_initializer)
-        self.output_initializer = initializers.get(output_initializer)
-        self.feedthrough_initializer = initializers.get(feedthrough_initializer)
-        self.recurrent_regularizer = regularizers.get(recurrent_regularizer)
-        self.input_regularizer = regularizers.get(input_regularizer)
-        self.output_regularizer = regularizers.get(output_regularizer)
-        self.feedthrough_regularizer = regularizers.get(feedthrough_regularizer)
-        self.recurrent_constraint = constraints.get(recurrent_constraint)
-        self.input_constraint = constraints.get(input_constraint)
-        self.output_constraint = constraints.get(output_constraint)
-        self.feedthrough_constraint = constraints.get(feedthrough_constraint)
-
         self.state_size = [self.num_states, self.num_states]
         self.state_names = ("x_re", "x_im")
         self.output_size = self.units
 
     def build(self, input_shape):
-        input_dim = input_shape[-1]
-        if input_dim is None:
-            raise ValueError(
-                "The last dimension of `inputs` must be known. "
-                f"Received: input_shape={tuple(input_shape)}"
-            )
-        feedthrough = self.feedthrough
-        if feedthrough == "auto":
-            feedthrough = "vector" if input_dim == self.units else "matrix"
-        if feedthrough == "vector" and input_dim != self.units:
-            raise ValueError(
-                '`feedthrough="vector"` needs inputs of `units` features. Received: '
-                f"units={self.units}, inputs of {input_dim} features"
-            )
+        input_dim = self._input_dim(input_shape)
         N = self.num_states
         recurrent = ring_initializers(
             self.parameterization,
@@ -196,27 +154,8 @@ class LRUCell(keras.layers.Layer):
             )
         self.B_re, self.B_im = self._add_pair("B", (input_dim, N), "input", 0.5)
         self.C_re, self.C_im = self._add_pair("C", (N, self.units), "output", 1.0)
-        self.D = None
-        if feedthrough != "none":
-            initializer = self.feedthrough_initializer or initializers.RandomNormal(
-                stddev=1.0, seed=self._base_seed + 4
-            )
-            shape = (
-                (self.units,) if feedthrough == "vector" else (input_dim, self.units)
-            )
-            self.D = self._add_weight("D", shape, initializer, "feedthrough")
+        self.D = self._add_feedthrough(input_dim, self._base_seed + 4)
         self.built = True
-
-    def _add_weight(self, name, shape, initializer, group=None):
-        return self.add_weight(
-            name=name,
-            shape=shape,
-            initializer=initializer,
-            dtype=self.state_dtype,
-            autocast=False,
-            regularizer=group and getattr(self, f"{group}_regularizer"),
-            constraint=group and getattr(self, f"{group}_constraint"),
-        )
 
     def _add_pair(self, name, shape, group, variance_scale):
         """Real and imaginary part: the halves of one matrix, drawn together."""
@@ -242,12 +181,6 @@ class LRUCell(keras.layers.Layer):
             )
             for part, half in parts.items()
         ]
-
-    @property
-    def state_dtype(self):
-        """Dtype of the recurrence: the variables', but no less than float32."""
-        half = self.variable_dtype in ("float16", "bfloat16")
-        return "float32" if half else self.variable_dtype
 
     def polar(self):
         """`(log|λ|, arg λ)` as tensors, each `(state_size,)`."""
@@ -275,49 +208,20 @@ class LRUCell(keras.layers.Layer):
         )
         return np.exp(log_modulus + 1j * angle).astype("complex64")
 
-    def _check_built(self):
-        if not self.built:
-            raise ValueError(
-                f"The weights of {self.name!r} do not exist yet. Call the layer on "
-                "inputs, or call `build(input_shape)`, first."
-            )
-
     def call(self, inputs, states, training=False):
         inputs = ops.cast(inputs, self.compute_dtype)
-        check_states("states", states, inputs.shape[0], self.num_states)
+        check_states("states", states, self, inputs.shape[0])
         x = cx.pack(*(ops.cast(part, self.state_dtype) for part in states))
         B, C = cx.pack(*self.input_matrix()), self.output_matrix()
-        readout = ops.concatenate([C[0], -C[1]], axis=0)
-
-        def project(value, matrix):
-            value = ops.cast(value, self.compute_dtype)
-            return ops.matmul(value, ops.cast(matrix, self.compute_dtype))
-
         x = cx.scale(cx.power(*self.polar(), 1), x)
-        x = x + ops.cast(project(inputs, B), self.state_dtype)
-        output = project(x, readout)
-        if self.D is not None:
-            D = ops.cast(self.D, self.compute_dtype)
-            output += inputs * D if len(D.shape) == 1 else ops.matmul(inputs, D)
-        new_states = [
-            ops.cast(part, like.dtype)
-            for part, like in zip(cx.unpack(x), states, strict=True)
-        ]
-        return output, new_states
-
-    def get_initial_state(self, batch_size=None):
-        """Zeros `[x_re, x_im]`, each `(batch_size, state_size)`."""
-        return [
-            ops.zeros((batch_size, n), dtype=self.state_dtype) for n in self.state_size
-        ]
-
-    def compute_output_shape(self, input_shape, states_shape=None):
-        """Shapes of the output and of the two states."""
-        states = [(input_shape[0], n) for n in self.state_size]
-        return (input_shape[0], self.units), states
+        x = x + ops.cast(self.project(inputs, B), self.state_dtype)
+        readout = ops.concatenate([C[0], -C[1]], axis=0)
+        output = self.project(x, readout) + self.feed_through(inputs)
+        return output, self._dtypes_of(states, cx.unpack(x))
 
     def get_config(self):
-        config = {
+        return {
+            **super().get_config(),
             "units": self.units,
             "state_size": self.num_states,
             "r_min": self.r_min,
@@ -326,15 +230,4 @@ class LRUCell(keras.layers.Layer):
             "parameterization": self.parameterization,
             "normalize": self.normalize,
             "feedthrough": self.feedthrough,
-            "seed": self.seed,
         }
-        for group in ("recurrent", "input", "output", "feedthrough"):
-            regularizer = getattr(self, f"{group}_regularizer")
-            constraint = getattr(self, f"{group}_constraint")
-            config[f"{group}_regularizer"] = regularizers.serialize(regularizer)
-            config[f"{group}_constraint"] = constraints.serialize(constraint)
-            if group != "recurrent":
-                config[f"{group}_initializer"] = initializers.serialize(
-                    getattr(self, f"{group}_initializer")
-                )
-        return {**super().get_config(), **config}
