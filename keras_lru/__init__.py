@@ -1,7 +1,15 @@
 """The Linear Recurrent Unit (Orvieto et al., ICML 2023) for Keras 3."""
 
 from keras_lru import export, initializers, layers, models, ops, training
-from keras_lru.layers import LRU, LRUCell, ResidualBlock
+from keras_lru.layers import (
+    LRU,
+    RGLRU,
+    DenseRNN,
+    DenseRNNCell,
+    LRUCell,
+    ResidualBlock,
+    RGLRUCell,
+)
 from keras_lru.models import (
     LRUBackbone,
     PairClassifier,
@@ -13,9 +21,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "LRU",
+    "RGLRU",
+    "DenseRNN",
+    "DenseRNNCell",
     "LRUBackbone",
     "LRUCell",
     "PairClassifier",
+    "RGLRUCell",
     "ResidualBlock",
     "SequenceClassifier",
     "SequenceRegressor",

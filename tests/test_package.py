@@ -7,10 +7,14 @@ import keras_lru
 
 PUBLIC = {
     "keras_lru": [
+        "DenseRNN",
+        "DenseRNNCell",
         "LRU",
         "LRUBackbone",
         "LRUCell",
         "PairClassifier",
+        "RGLRU",
+        "RGLRUCell",
         "ResidualBlock",
         "SequenceClassifier",
         "SequenceRegressor",
@@ -22,7 +26,15 @@ PUBLIC = {
         "training",
     ],
     "keras_lru.export": ["export_saved_model"],
-    "keras_lru.layers": ["LRU", "LRUCell", "ResidualBlock"],
+    "keras_lru.layers": [
+        "DenseRNN",
+        "DenseRNNCell",
+        "LRU",
+        "LRUCell",
+        "RGLRU",
+        "RGLRUCell",
+        "ResidualBlock",
+    ],
     "keras_lru.models": [
         "LRUBackbone",
         "PairClassifier",

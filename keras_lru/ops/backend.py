@@ -80,7 +80,8 @@ def doubling_loop(cond, body, loop_vars):
 def loop_over_time(step, state, xs, reverse=False):
     """States before each step, and after the last, of `state ← step(state, xs[:, t])`.
 
-    The states are like `xs`, `(batch, time, features)`. Not to be differentiated.
+    `xs` is `(batch, time, features)`, and so are the states, with features of their
+    own. Not to be differentiated.
     """
     if keras.backend.backend() != "jax":
         last, states = ops.scan(
@@ -102,5 +103,27 @@ def loop_over_time(step, state, xs, reverse=False):
         states = lax.dynamic_update_index_in_dim(states, state, t, axis=1)
         return step(state, lax.dynamic_index_in_dim(xs, t, 1, keepdims=False)), states
 
-    last, states = lax.fori_loop(0, length, body, (state, ops.zeros_like(xs)))
+    empty = ops.zeros((*xs.shape[:2], state.shape[-1]), dtype=state.dtype)
+    last, states = lax.fori_loop(0, length, body, (state, empty))
     return states, last
+
+
+def pullback(function, x, upstream):
+    """Gradient in `x` of the sum of `upstream ⊙ function(x)`."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.vjp(function, x)[1](upstream)[0]
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = function(x)
+        return tape.gradient(y, x, upstream, tf.UnconnectedGradients.ZERO)
+
+    import torch
+
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        return torch.autograd.grad(function(x), x, upstream)[0]

@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from keras_lru.ops.backend import static_size
+
 
 def take_steps(x, index):
     """`x[b, index[b, k]]`: `(batch, time, features)` by `(batch, steps)`.
@@ -18,3 +20,27 @@ def take_steps(x, index):
 def take_step(x, index):
     """`x[b, index[b]]`: `(batch, time, features)` by `(batch,)`."""
     return take_steps(x, index[:, None])[:, 0]
+
+
+def last_step(x, lengths):
+    """`x[b, lengths[b] - 1]`, or of all steps the last one; zeros where there is none.
+
+    Args:
+        x: `(batch, time, features)`.
+        lengths: Integers `(batch,)`, or `None`.
+    """
+    if lengths is None and static_size(x, 1):
+        return x[:, -1]
+    batch, _, features = ops.shape(x)
+    zeros = ops.zeros((batch, 1, features), dtype=x.dtype)
+    if lengths is None:
+        return ops.concatenate([zeros, x[:, -1:]], axis=1)[:, -1]
+    return take_step(ops.concatenate([zeros, x], axis=1), lengths)
+
+
+def zero_without_steps(outputs, x, lengths):
+    """Outputs `(batch, …)` of the last steps of `x`; zeros where there is none."""
+    if lengths is None and static_size(x, 1):
+        return outputs
+    count = ops.shape(x)[1] if lengths is None else lengths[:, None]
+    return ops.where(count > 0, outputs, ops.zeros_like(outputs))
