@@ -138,5 +138,5 @@ class DenseRNN(RecurrentLayer):
             outputs = cell.write(states_after(entries, last), inputs)
         else:
             outputs = cell.write(last, last_step(inputs, lengths))
-            outputs = zero_without_steps(outputs, inputs, lengths)
+            outputs = zero_without_steps(outputs, lengths)
         return outputs, [last]

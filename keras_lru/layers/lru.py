@@ -108,6 +108,7 @@ class LRU(RecurrentLayer):
     cell_class = LRUCell
     cell_name = "lru_cell"
     keeps_zero_state = True
+    solves_no_steps = True
 
     def __init__(
         self,

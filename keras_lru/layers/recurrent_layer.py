@@ -8,6 +8,7 @@ from keras import ops, tree
 
 from keras_lru.checks import describe, fits
 from keras_lru.layers.recurrent_cell import check_states
+from keras_lru.ops.backend import static_size
 from keras_lru.ops.masking import compact, expand
 
 
@@ -36,6 +37,9 @@ class RecurrentLayer(keras.layers.RNN):
     cell_name = None
     # Whether zero inputs keep a zero state as it is.
     keeps_zero_state = False
+    # Whether `_solve` takes sequences of unknown length, or of none; one step of zeros
+    # is added else.
+    solves_no_steps = False
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -139,7 +143,16 @@ class RecurrentLayer(keras.layers.RNN):
         if mask is not None:
             starts_at_zero = self.keeps_zero_state and initial_state is None
             inputs, lengths, undo = compact(inputs, mask, starts_at_zero)
+        batch, steps, _ = ops.shape(inputs)
+        padded = not (self.solves_no_steps or static_size(inputs, 1))
+        if padded:
+            if lengths is None:
+                lengths = ops.full((batch,), steps, dtype="int32")
+            more = ops.zeros((batch, 1, inputs.shape[-1]), dtype=inputs.dtype)
+            inputs = ops.concatenate([inputs, more], axis=1)
         outputs, states = self._solve(inputs, initial_state, lengths)
+        if padded and self.return_sequences:
+            outputs = outputs[:, :steps]
         if mask is not None:
             if self.return_sequences:
                 outputs = expand(outputs, undo, self.zero_output_for_mask)

@@ -135,10 +135,9 @@ class RGLRU(RecurrentLayer):
             b = ops.where(runs, b, ops.zeros_like(b))
         initial = None if initial_state is None else initial_state[0]
         states, last = linear_recurrence(a, b, initial, scan=self.scan)
-        if self.return_sequences:
-            outputs = states
-        else:
-            outputs = zero_without_steps(last, inputs, lengths)
+        outputs = states
+        if not self.return_sequences:
+            outputs = zero_without_steps(last, lengths)
         return ops.cast(outputs, self.compute_dtype), [last]
 
     def get_config(self):

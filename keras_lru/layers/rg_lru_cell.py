@@ -152,7 +152,7 @@ class RGLRUCell(RecurrentCell):
         x = ops.cast(inputs, self.state_dtype)
         Lambda = ops.convert_to_tensor(self.Lambda)
         log_a = -_C * ops.softplus(Lambda) * self._gate(inputs, self.W_a, self.b_a)
-        scale = _sqrt(-ops.expm1(2.0 * log_a))
+        scale = bounded_sqrt(-ops.expm1(2.0 * log_a))
         return ops.exp(log_a), scale * (self._gate(inputs, self.W_x, self.b_x) * x)
 
     def _gate(self, inputs, blocks, bias):
@@ -183,7 +183,7 @@ class RGLRUCell(RecurrentCell):
         }
 
 
-def _sqrt(x):
+def bounded_sqrt(x):
     """`sqrt(x)`, with a gradient that a closed gate, x = 0, does not make infinite."""
 
     @custom_gradient

@@ -6,7 +6,7 @@ step, and the gradient in A is one product over all time.
 
 from keras import ops, tree
 
-from keras_lru.ops.backend import loop_over_time, pullback, static_size
+from keras_lru.ops.backend import loop_over_time, pullback
 from keras_lru.ops.gradients import custom_gradient
 from keras_lru.ops.projection import project
 
@@ -15,7 +15,7 @@ def dense_recurrence(inputs, A, activation, initial_state, lengths=None):
     """States before each step, and after the last, of `x_t = σ(x_{t-1} A + b_t)`.
 
     Args:
-        inputs: `b`, `(batch, time, state_size)`, of any number of steps.
+        inputs: `b`, `(batch, time, state_size)`, of one step at least.
         A: `(state_size, state_size)`, in the dtype of `inputs`.
         activation: σ, a function of a tensor `(batch, state_size)`.
         initial_state: State before the first step, `(batch, state_size)`.
@@ -26,25 +26,12 @@ def dense_recurrence(inputs, A, activation, initial_state, lengths=None):
         `(entries, last)`: `(batch, time, state_size)`, where `entries[:, t]` is the
         state that step `t` started from, and `(batch, state_size)`.
     """
+    if lengths is not None:
+        steps = ops.arange(0, ops.shape(inputs)[1], dtype="int32")
+        runs = ops.cast(steps < lengths[:, None], inputs.dtype)[..., None]
+        inputs = ops.concatenate([inputs, runs], axis=-1)
     # A copy: to TensorFlow's custom gradients a variable is not yet a tensor.
-    A = ops.copy(A)
-    time = static_size(inputs, 1)
-    if time == 0:
-        return ops.zeros_like(inputs), initial_state
-    if lengths is None and time is not None:
-        return _solve(inputs, A, activation, initial_state)
-    batch, steps, features = ops.shape(inputs)
-    if lengths is None:
-        lengths = ops.full((batch,), steps, dtype="int32")
-    if time is None:
-        # None or none: with one step more, no loop ever runs over nothing.
-        more = ops.zeros((batch, 1, features), dtype=inputs.dtype)
-        inputs = ops.concatenate([inputs, more], axis=1)
-    index = ops.arange(0, ops.shape(inputs)[1], dtype="int32")
-    runs = ops.cast(index < lengths[:, None], inputs.dtype)[..., None]
-    inputs = ops.concatenate([inputs, runs], axis=-1)
-    entries, last = _solve(inputs, A, activation, initial_state)
-    return entries[:, :steps], last
+    return _solve(inputs, ops.copy(A), activation, initial_state)
 
 
 def _solve(inputs, A, activation, initial_state):

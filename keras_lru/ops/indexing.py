@@ -2,8 +2,6 @@
 
 from keras import ops
 
-from keras_lru.ops.backend import static_size
-
 
 def take_steps(x, index):
     """`x[b, index[b, k]]`: `(batch, time, features)` by `(batch, steps)`.
@@ -23,24 +21,17 @@ def take_step(x, index):
 
 
 def last_step(x, lengths):
-    """`x[b, lengths[b] - 1]`, or of all steps the last one; zeros where there is none.
+    """`x[b, lengths[b] - 1]`, or of all steps the last one if `lengths` is `None`.
 
-    Args:
-        x: `(batch, time, features)`.
-        lengths: Integers `(batch,)`, or `None`.
+    Of a sequence of length 0, the first one: `x` has one at least.
     """
-    if lengths is None and static_size(x, 1):
-        return x[:, -1]
-    batch, _, features = ops.shape(x)
-    zeros = ops.zeros((batch, 1, features), dtype=x.dtype)
     if lengths is None:
-        return ops.concatenate([zeros, x[:, -1:]], axis=1)[:, -1]
-    return take_step(ops.concatenate([zeros, x], axis=1), lengths)
+        return x[:, -1]
+    return take_step(x, ops.maximum(lengths - 1, 0))
 
 
-def zero_without_steps(outputs, x, lengths):
-    """Outputs `(batch, …)` of the last steps of `x`; zeros where there is none."""
-    if lengths is None and static_size(x, 1):
+def zero_without_steps(outputs, lengths):
+    """Outputs `(batch, features)` of last steps; zeros of sequences of length 0."""
+    if lengths is None:
         return outputs
-    count = ops.shape(x)[1] if lengths is None else lengths[:, None]
-    return ops.where(count > 0, outputs, ops.zeros_like(outputs))
+    return ops.where(lengths[:, None] > 0, outputs, ops.zeros_like(outputs))

@@ -94,9 +94,8 @@ def test_activations(evaluate, error, fast_mode, activation):
     check(evaluate, error, fast_mode, 4, activation, LENGTHS)
 
 
-@pytest.mark.parametrize("time", [0, 1])
-def test_no_step_and_one_step(evaluate, error, traced_mode, time):
-    check(evaluate, error, traced_mode, time)
+def test_one_step(evaluate, error, fast_mode):
+    check(evaluate, error, fast_mode, 1)
 
 
 def test_after_its_end_a_sequence_does_not_grow(evaluate, fast_mode):
