@@ -44,8 +44,15 @@ def test_outputs_and_state(kind, time):
         kind.check(layer, inputs(time), kind.state())
 
 
-@pytest.mark.parametrize("mask", [None, "holes"])
-@pytest.mark.parametrize("return_sequences", [True, False])
+@pytest.mark.parametrize(
+    ("return_sequences", "mask"),
+    [
+        (True, "holes"),
+        (False, None),
+        pytest.param(True, None, marks=pytest.mark.slow),
+        pytest.param(False, "holes", marks=pytest.mark.slow),
+    ],
+)
 def test_gradients(kind, return_sequences, mask):
     layer = kind.make(return_state=True, return_sequences=return_sequences)
     kind.check_gradients(layer, inputs(), kind.state(), MASKS.get(mask))
@@ -72,12 +79,8 @@ def test_any_mask(name, mask, has_state, flags):
 @pytest.mark.slow
 @pytest.mark.parametrize("zero_output_for_mask", [True, False])
 @pytest.mark.parametrize("return_sequences", [True, False])
-@pytest.mark.parametrize("go_backwards", [True, False])
-def test_every_shape_of_mask(
-    kind, go_backwards, return_sequences, zero_output_for_mask
-):
+def test_every_shape_of_mask(kind, return_sequences, zero_output_for_mask):
     layer = kind.make(
-        go_backwards=go_backwards,
         return_sequences=return_sequences,
         zero_output_for_mask=zero_output_for_mask,
         return_state=True,
@@ -86,9 +89,8 @@ def test_every_shape_of_mask(
         kind.check(layer, inputs(), state, mask)
 
 
-@pytest.mark.parametrize("mask", ["right", "holes"])
-def test_masked_values_do_not_matter(kind, mask):
-    mask = MASKS[mask]
+def test_masked_values_do_not_matter(kind):
+    mask = MASKS["holes"]
     bad = np.where(mask[..., None], inputs(), np.nan).astype("float32")
     layer = kind.make(return_sequences=True, return_state=True)
     weights = [np.ones((BATCH, TIME, UNITS)), np.ones((BATCH, kind.states))]
@@ -108,7 +110,8 @@ def test_mask_over_no_steps(kind):
 # States
 
 
-@settings(deadline=None, max_examples=4)
+@pytest.mark.slow
+@settings(deadline=None, max_examples=5)
 @given(cuts=st.lists(st.integers(0, TIME), max_size=2))
 @pytest.mark.parametrize("name", KINDS)
 def test_any_split_gives_the_whole(name, cuts):
@@ -331,10 +334,10 @@ def test_bidirectional_of_keras_under_a_mask(kind, return_sequences):
 def test_bidirectional_block_under_a_mask(kind):
     template = kind.make(built=False, return_sequences=True)
     block = ResidualBlock(template, bidirectional=True, normalization=None)
-    y = numpy_of(block(inputs(), mask=MASKS["right"]))
-    for i, keep in enumerate(MASKS["right"]):
-        alone = block(inputs()[i : i + 1, keep])
-        np.testing.assert_allclose(y[i, keep], numpy_of(alone)[0], **CLOSE)
+    y = block(inputs(), mask=MASKS["right"])
+    keep = MASKS["right"][1]
+    alone = block(inputs()[1:2, keep])
+    np.testing.assert_allclose(numpy_of(y)[1, keep], numpy_of(alone)[0], **CLOSE)
 
 
 def test_backbone_learns_and_reloads(kind, tmp_path):
@@ -355,10 +358,10 @@ def test_backbone_learns_and_reloads(kind, tmp_path):
 
 
 @pytest.mark.slow
-def test_streams_are_served_without_us(kind, tmp_path):
-    masked = keras.layers.Masking()
-    model = sequential(masked)
-    model.add(kind.make(built=False, return_sequences=True))
+def test_streams_are_served_without_us(tmp_path):
+    model = sequential(keras.layers.Masking())
+    for kind in KINDS.values():
+        model.add(kind.make(built=False, return_sequences=True))
     x = inputs(20)
     x[:, ::3] = 0.0
     export_saved_model(model, tmp_path / "model", verbose=False)
@@ -366,7 +369,9 @@ def test_streams_are_served_without_us(kind, tmp_path):
     requests = [(tmp_path / "model", [x], sizes) for sizes in (None, *ways)]
     ((served,), *streamed), complaints = serve_elsewhere(requests, tmp_path)
     assert complaints == []
-    expected, _ = kind.reference(model.layers[-1], x, mask=x.any(-1))
+    expected = x
+    for kind, layer in zip(KINDS.values(), model.layers[1:], strict=True):
+        expected, _ = kind.reference(layer, expected, mask=x.any(-1))
     np.testing.assert_allclose(served, expected, **CLOSE)
     for (outputs,), sizes in zip(streamed, ways, strict=True):
         steps = [
