@@ -114,16 +114,10 @@ def pullback(function, x, upstream):
         import jax
 
         return jax.vjp(function, x)[1](upstream)[0]
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
 
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = function(x)
-        return tape.gradient(y, x, upstream, tf.UnconnectedGradients.ZERO)
+    import tensorflow as tf
 
-    import torch
-
-    with torch.enable_grad():
-        x = x.detach().requires_grad_()
-        return torch.autograd.grad(function(x), x, upstream)[0]
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = function(x)
+    return tape.gradient(y, x, upstream, tf.UnconnectedGradients.ZERO)
