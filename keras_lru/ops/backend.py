@@ -59,6 +59,21 @@ def static_size(x, axis: int) -> int | None:
     return size if isinstance(size, int) else None
 
 
+def pullback(function, x, upstream):
+    """Gradient in `x` of the sum of `upstream ⊙ function(x)`."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.vjp(function, x)[1](upstream)[0]
+
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = function(x)
+    return tape.gradient(y, x, upstream, tf.UnconnectedGradients.ZERO)
+
+
 def doubling_loop(cond, body, loop_vars):
     """`while_loop` of at most 31 rounds that every backend differentiates in reverse.
 
@@ -106,18 +121,3 @@ def loop_over_time(step, state, xs, reverse=False):
     empty = ops.zeros((*xs.shape[:2], state.shape[-1]), dtype=state.dtype)
     last, states = lax.fori_loop(0, length, body, (state, empty))
     return states, last
-
-
-def pullback(function, x, upstream):
-    """Gradient in `x` of the sum of `upstream ⊙ function(x)`."""
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return jax.vjp(function, x)[1](upstream)[0]
-
-    import tensorflow as tf
-
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        y = function(x)
-    return tape.gradient(y, x, upstream, tf.UnconnectedGradients.ZERO)
