@@ -6,8 +6,6 @@ from keras import activations, initializers, ops
 from keras_lru.checks import check_choice, check_positive_integer
 from keras_lru.layers.recurrent_cell import FEEDTHROUGHS, RecurrentCell, check_states
 
-_GROUPS = ("recurrent", "input", "output", "feedthrough")
-
 
 @keras.saving.register_keras_serializable(package="keras_lru")
 class DenseRNNCell(RecurrentCell):
@@ -99,7 +97,7 @@ class DenseRNNCell(RecurrentCell):
         seed=None,
         **kwargs,
     ):
-        super().__init__(locals(), _GROUPS, seed, **kwargs)
+        super().__init__(locals(), seed, **kwargs)
         self.units = check_positive_integer("units", units)
         self.num_states = check_positive_integer(
             "state_size", units if state_size is None else state_size
@@ -112,12 +110,13 @@ class DenseRNNCell(RecurrentCell):
         self.output_size = self.units
 
     def build(self, input_shape):
-        input_dim = self._input_dim(input_shape)
+        input_dim = self._known_input_dim(input_shape)
+        feedthrough = self._resolve_feedthrough(input_dim)
         N = self.num_states
         self.A = self._add_matrix("A", (N, N), "recurrent", 0)
         self.B = self._add_matrix("B", (input_dim, N), "input", 1)
         self.C = self._add_matrix("C", (N, self.units), "output", 2)
-        self.D = self._add_feedthrough(input_dim, self._base_seed + 3)
+        self.D = self._add_feedthrough(feedthrough, input_dim)
         self.built = True
 
     def _add_matrix(self, name, shape, group, offset):

@@ -12,8 +12,6 @@ from keras_lru.layers.parameterization import POLAR_FORMS, ring_initializers
 from keras_lru.layers.recurrent_cell import FEEDTHROUGHS, RecurrentCell, check_states
 from keras_lru.ops import complex as cx
 
-_GROUPS = ("recurrent", "input", "output", "feedthrough")
-
 
 @keras.saving.register_keras_serializable(package="keras_lru")
 class LRUCell(RecurrentCell):
@@ -112,7 +110,7 @@ class LRUCell(RecurrentCell):
         seed=None,
         **kwargs,
     ):
-        super().__init__(locals(), _GROUPS, seed, **kwargs)
+        super().__init__(locals(), seed, **kwargs)
         self.units = check_positive_integer("units", units)
         self.num_states = check_positive_integer(
             "state_size", units if state_size is None else state_size
@@ -132,7 +130,8 @@ class LRUCell(RecurrentCell):
         self.output_size = self.units
 
     def build(self, input_shape):
-        input_dim = self._input_dim(input_shape)
+        input_dim = self._known_input_dim(input_shape)
+        feedthrough = self._resolve_feedthrough(input_dim)
         N = self.num_states
         recurrent = ring_initializers(
             self.parameterization,
@@ -154,7 +153,7 @@ class LRUCell(RecurrentCell):
             )
         self.B_re, self.B_im = self._add_pair("B", (input_dim, N), "input", 0.5)
         self.C_re, self.C_im = self._add_pair("C", (N, self.units), "output", 1.0)
-        self.D = self._add_feedthrough(input_dim, self._base_seed + 4)
+        self.D = self._add_feedthrough(feedthrough, input_dim)
         self.built = True
 
     def _add_pair(self, name, shape, group, variance_scale):

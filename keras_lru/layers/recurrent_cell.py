@@ -15,6 +15,10 @@ _KINDS = {
 }
 
 
+def _module_of(name):
+    return _KINDS.get(name.rpartition("_")[2])
+
+
 def check_states(name, states, cell, batch):
     """Raise `ValueError` unless `states` is a list of what `cell` has for states."""
     parts = f"[{', '.join(cell.state_names)}]"
@@ -33,30 +37,25 @@ def check_states(name, states, cell, batch):
 class RecurrentCell(keras.layers.Layer):
     """A cell with groups of weights, and arguments for all weights of a group.
 
-    A subclass sets `state_size`, `state_names` and `output_size`, in its constructor.
+    A subclass sets `units`, `state_size`, `state_names` and `output_size`.
 
     Args:
-        arguments: Arguments of the subclass's constructor by name. Those for groups,
-            such as `input_regularizer`, become attributes and go to `get_config`.
-        groups: Names of the groups.
+        arguments: Arguments of the subclass's constructor by name. Those named
+            `…_initializer`, `…_regularizer` and `…_constraint` become attributes, and
+            part of the config.
         seed: Integer, or `None` for a random one.
         **kwargs: Keras's own: `name`, `dtype`, `trainable`.
     """
 
-    def __init__(self, arguments, groups, seed, **kwargs):
+    def __init__(self, arguments, seed, **kwargs):
         # Weights and states keep their own dtype; inputs are cast where they are used.
         super().__init__(autocast=False, **kwargs)
         self.seed = seed
         # Backends take 32 bits, and the weights count up from here.
         self._base_seed = draw_seed(seed) % 2**31
-        self._group_arguments = [
-            (f"{group}_{kind}", kind)
-            for kind in _KINDS
-            for group in groups
-            if f"{group}_{kind}" in arguments
-        ]
-        for name, kind in self._group_arguments:
-            setattr(self, name, _KINDS[kind].get(arguments[name]))
+        self._object_names = tuple(x for x in arguments if _module_of(x) is not None)
+        for name in self._object_names:
+            setattr(self, name, _module_of(name).get(arguments[name]))
 
     @property
     def state_dtype(self):
@@ -75,22 +74,25 @@ class RecurrentCell(keras.layers.Layer):
             constraint=group and getattr(self, f"{group}_constraint"),
         )
 
-    def _add_feedthrough(self, input_dim, seed):
-        """D of the shape that `feedthrough` asks for, or `None`."""
-        kind = self.feedthrough
-        if kind == "none":
-            return None
-        if kind == "auto":
-            kind = "vector" if input_dim == self.units else "matrix"
-        if kind == "vector" and input_dim != self.units:
+    def _resolve_feedthrough(self, input_dim):
+        """`self.feedthrough` for inputs of these features, "auto" no more."""
+        feedthrough = self.feedthrough
+        if feedthrough == "auto":
+            feedthrough = "vector" if input_dim == self.units else "matrix"
+        if feedthrough == "vector" and input_dim != self.units:
             raise ValueError(
                 '`feedthrough="vector"` needs inputs of `units` features. Received: '
                 f"units={self.units}, inputs of {input_dim} features"
             )
+        return feedthrough
+
+    def _add_feedthrough(self, feedthrough, input_dim):
+        if feedthrough == "none":
+            return None
         initializer = self.feedthrough_initializer or initializers.RandomNormal(
-            stddev=1.0, seed=seed
+            stddev=1.0, seed=self._base_seed + 4
         )
-        shape = (self.units,) if kind == "vector" else (input_dim, self.units)
+        shape = (self.units,) if feedthrough == "vector" else (input_dim, self.units)
         return self._add_weight("D", shape, initializer, "feedthrough")
 
     def project(self, x, matrix):
@@ -105,14 +107,13 @@ class RecurrentCell(keras.layers.Layer):
             return inputs * ops.cast(self.D, self.compute_dtype)
         return self.project(inputs, self.D)
 
-    def _input_dim(self, input_shape):
-        input_dim = input_shape[-1]
-        if input_dim is None:
+    def _known_input_dim(self, input_shape):
+        if input_shape[-1] is None:
             raise ValueError(
                 "The last dimension of `inputs` must be known. "
                 f"Received: input_shape={tuple(input_shape)}"
             )
-        return input_dim
+        return input_shape[-1]
 
     def _check_built(self):
         if not self.built:
@@ -141,7 +142,7 @@ class RecurrentCell(keras.layers.Layer):
 
     def get_config(self):
         config = {
-            name: _KINDS[kind].serialize(getattr(self, name))
-            for name, kind in self._group_arguments
+            name: _module_of(name).serialize(getattr(self, name))
+            for name in self._object_names
         }
         return {**super().get_config(), **config, "seed": self.seed}

@@ -9,7 +9,6 @@ from keras_lru.layers.recurrent_cell import RecurrentCell, check_states
 from keras_lru.ops.gradients import custom_gradient
 
 _C = 8.0
-_GROUPS = ("recurrent", "gate", "bias")
 # As in the published implementation.
 _MAX_SQRT_SLOPE = 1000.0
 _EPSILON = 2.0**-24
@@ -94,7 +93,7 @@ class RGLRUCell(RecurrentCell):
         seed=None,
         **kwargs,
     ):
-        super().__init__(locals(), _GROUPS, seed, **kwargs)
+        super().__init__(locals(), seed, **kwargs)
         self.units = check_positive_integer("units", units)
         self.num_heads = check_positive_integer("num_heads", num_heads)
         if self.units % self.num_heads:
@@ -110,7 +109,7 @@ class RGLRUCell(RecurrentCell):
         self.output_size = self.units
 
     def build(self, input_shape):
-        if self._input_dim(input_shape) != self.units:
+        if self._known_input_dim(input_shape) != self.units:
             raise ValueError(
                 "`inputs` must have `units` features. Received: "
                 f"units={self.units}, inputs of {input_shape[-1]} features"
