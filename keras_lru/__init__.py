@@ -1,7 +1,17 @@
 """The Linear Recurrent Unit (Orvieto et al., ICML 2023) for Keras 3."""
 
 from keras_lru import export, initializers, layers, models, ops, training
-from keras_lru.layers import LRU, S4D, S5, LRUCell, ResidualBlock
+from keras_lru.layers import (
+    LRU,
+    RGLRU,
+    S4D,
+    S5,
+    DenseRNN,
+    DenseRNNCell,
+    LRUCell,
+    ResidualBlock,
+    RGLRUCell,
+)
 from keras_lru.models import (
     LRUBackbone,
     PairClassifier,
@@ -13,11 +23,15 @@ __version__ = "0.1.0"
 
 __all__ = [
     "LRU",
+    "RGLRU",
     "S4D",
     "S5",
+    "DenseRNN",
+    "DenseRNNCell",
     "LRUBackbone",
     "LRUCell",
     "PairClassifier",
+    "RGLRUCell",
     "ResidualBlock",
     "SequenceClassifier",
     "SequenceRegressor",

@@ -24,17 +24,18 @@ _SMALLEST_ANGLE = float(np.finfo(np.float32).tiny)
 _SMALLEST_SQUARE = 1e-30
 
 
-def check_ring(r_min, r_max):
+def check_ring(r_min, r_max, names=("r_min", "r_max")):
     """Raise `ValueError` unless `0 <= r_min <= r_max <= 1`."""
-    for name, value in (("r_min", r_min), ("r_max", r_max)):
+    smaller, larger = names
+    for name, value in ((smaller, r_min), (larger, r_max)):
         if not isinstance(value, (int, float)) or not 0 <= value <= 1:
             raise ValueError(
                 f"`{name}` must be a number in [0, 1]. Received: {name}={value!r}"
             )
     if r_min > r_max:
         raise ValueError(
-            "`r_min` must not be larger than `r_max`. "
-            f"Received: r_min={r_min}, r_max={r_max}"
+            f"`{smaller}` must not be larger than `{larger}`. "
+            f"Received: {smaller}={r_min}, {larger}={r_max}"
         )
 
 

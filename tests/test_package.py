@@ -7,10 +7,14 @@ import keras_lru
 
 PUBLIC = {
     "keras_lru": [
+        "DenseRNN",
+        "DenseRNNCell",
         "LRU",
         "LRUBackbone",
         "LRUCell",
         "PairClassifier",
+        "RGLRU",
+        "RGLRUCell",
         "ResidualBlock",
         "S4D",
         "S5",
@@ -25,8 +29,12 @@ PUBLIC = {
     ],
     "keras_lru.export": ["export_saved_model"],
     "keras_lru.layers": [
+        "DenseRNN",
+        "DenseRNNCell",
         "LRU",
         "LRUCell",
+        "RGLRU",
+        "RGLRUCell",
         "ResidualBlock",
         "S4D",
         "S4DCell",

@@ -103,6 +103,7 @@ class LRU(DiagonalRNN):
     """
 
     cell_class = LRUCell
+    cell_name = "lru_cell"
 
     def __init__(
         self,

@@ -93,6 +93,7 @@ class S4D(DiagonalRNN):
     """
 
     cell_class = S4DCell
+    cell_name = "s4d_cell"
 
     def __init__(
         self,

@@ -106,6 +106,7 @@ class S5(DiagonalRNN):
     """
 
     cell_class = S5Cell
+    cell_name = "s5_cell"
 
     def __init__(
         self,

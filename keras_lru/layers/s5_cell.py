@@ -11,7 +11,8 @@ from keras_lru.initializers_hippo import (
     check_timescales,
     hippo_normal,
 )
-from keras_lru.layers.diagonal_cell import FEEDTHROUGHS, DiagonalCell
+from keras_lru.layers.diagonal_cell import DiagonalCell
+from keras_lru.layers.recurrent_cell import FEEDTHROUGHS
 from keras_lru.layers.zero_order_hold import discretize, input_gain, step_size
 from keras_lru.ops import complex as cx
 

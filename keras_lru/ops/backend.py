@@ -61,6 +61,21 @@ def static_size(x, axis: int) -> int | None:
     return size if isinstance(size, int) else None
 
 
+def pullback(function, x, upstream):
+    """Gradient in `x` of the sum of `upstream ⊙ function(x)`."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.vjp(function, x)[1](upstream)[0]
+
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = function(x)
+    return tape.gradient(y, x, upstream, tf.UnconnectedGradients.ZERO)
+
+
 def doubling_loop(cond, body, loop_vars):
     """`while_loop` of at most 31 rounds that every backend differentiates in reverse.
 
@@ -82,7 +97,8 @@ def doubling_loop(cond, body, loop_vars):
 def loop_over_time(step, state, xs, reverse=False):
     """States before each step, and after the last, of `state ← step(state, xs[:, t])`.
 
-    The states are like `xs`, `(batch, time, features)`. Not to be differentiated.
+    `xs` is `(batch, time, features)`, and so are the states, with features of their
+    own. Not to be differentiated.
     """
     if keras.backend.backend() != "jax":
         last, states = ops.scan(
@@ -104,7 +120,8 @@ def loop_over_time(step, state, xs, reverse=False):
         states = lax.dynamic_update_index_in_dim(states, state, t, axis=1)
         return step(state, lax.dynamic_index_in_dim(xs, t, 1, keepdims=False)), states
 
-    last, states = lax.fori_loop(0, length, body, (state, ops.zeros_like(xs)))
+    empty = ops.zeros((*xs.shape[:2], state.shape[-1]), dtype=state.dtype)
+    last, states = lax.fori_loop(0, length, body, (state, empty))
     return states, last
 
 

@@ -9,6 +9,7 @@ from keras_lru.ops.algorithm import resolve_block_size, resolve_scan
 from keras_lru.ops.backend import static_size
 from keras_lru.ops.block_form import BlockSystem
 from keras_lru.ops.linear_recurrence import states_after
+from keras_lru.ops.projection import project
 
 
 def diagonal_ssm(
@@ -149,12 +150,4 @@ class _System(BlockSystem):
         )
 
     def _product(self, x, matrix):
-        """`x @ matrix` in the compute dtype, as one product of two matrices."""
-        x = ops.cast(x, self.compute_dtype)
-        matrix = ops.cast(matrix, self.compute_dtype)
-        if len(x.shape) == 2:
-            return ops.matmul(x, matrix)
-        _, time, features = ops.shape(x)
-        product = ops.matmul(ops.reshape(x, (-1, features)), matrix)
-        # Not `batch`: jax2onnx cannot find an unknown one in the sizes of `product`.
-        return ops.reshape(product, (-1, time, matrix.shape[-1]))
+        return project(x, matrix, self.compute_dtype)

@@ -18,3 +18,20 @@ def take_steps(x, index):
 def take_step(x, index):
     """`x[b, index[b]]`: `(batch, time, features)` by `(batch,)`."""
     return take_steps(x, index[:, None])[:, 0]
+
+
+def last_step(x, lengths):
+    """`x[b, lengths[b] - 1]`, or of all steps the last one if `lengths` is `None`.
+
+    Of a sequence of length 0, the first one: `x` has one at least.
+    """
+    if lengths is None:
+        return x[:, -1]
+    return take_step(x, ops.maximum(lengths - 1, 0))
+
+
+def zero_without_steps(outputs, lengths):
+    """Outputs `(batch, features)` of last steps; zeros of sequences of length 0."""
+    if lengths is None:
+        return outputs
+    return ops.where(lengths[:, None] > 0, outputs, ops.zeros_like(outputs))

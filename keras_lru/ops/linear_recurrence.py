@@ -1,5 +1,7 @@
 """x_t = a_t ⊙ x_{t−1} + b_t, with a coefficient that is constant or varies in time."""
 
+from functools import partial
+
 from keras import ops, tree
 
 from keras_lru.checks import check_shape
@@ -14,10 +16,14 @@ from keras_lru.ops.time_invariant import entry_states
 def linear_recurrence(
     coefficients, inputs, initial_state=None, reverse=False, scan="auto"
 ):
-    """Solve `x_t = a_t ⊙ x_{t-1} + b_t` over complex numbers as `(real, imag)` pairs.
+    """Solve `x_t = a_t ⊙ x_{t-1} + b_t` over complex or over real numbers.
 
     The linear part of the paper's section 1 recurrence, for a diagonal transition.
     It has a hand-written gradient that keeps the states and nothing else.
+
+    Complex numbers are pairs of tensors. Where all arguments are tensors instead, the
+    recurrence is a real one, for half the memory and a quarter of the products where
+    the coefficients vary in time.
 
     Args:
         coefficients: Pair of tensors, the real and imaginary parts of `a`: each
@@ -33,11 +39,11 @@ def linear_recurrence(
 
     Returns:
         `(states, last_state)`: pairs `(batch, time, features)` and
-        `(batch, features)`, in the dtype of `inputs`.
+        `(batch, features)`, in the dtype of `inputs`. Tensors if the arguments are.
 
     Raises:
-        ValueError: If the arguments are not pairs, their shapes do not fit, or `scan`
-            is unknown.
+        ValueError: If the arguments are neither pairs nor all tensors, their shapes do
+            not fit, or `scan` is unknown.
 
     Example:
 
@@ -48,23 +54,37 @@ def linear_recurrence(
     >>> (x_re, x_im), (last_re, last_im) = linear_recurrence(a, b)
     >>> np.array(x_re)[0, :, 0]
     array([1.  , 1.5 , 1.75], dtype=float32)
+
+    Real, and with a coefficient for each step:
+
+    >>> a = np.float32([[[0.5], [2.0], [0.0]]])
+    >>> x, last = linear_recurrence(a, b[0])
+    >>> np.array(x)[0, :, 0]
+    array([1., 3., 1.], dtype=float32)
     """
-    a = _pair(coefficients, "coefficients", ranks=(1, 3))
-    b = _pair(inputs, "inputs", ranks=(3,))
+    given = (coefficients, inputs, initial_state)
+    parts = 2 if any(isinstance(x, (tuple, list)) for x in given) else 1
+    a = _parts(coefficients, "coefficients", parts, ranks=(1, 3))
+    b = _parts(inputs, "inputs", parts, ranks=(3,))
     batch, time, features = (static_size(b[0], axis) for axis in range(3))
     check_shape("coefficients", a[0], (features,), (batch, time, features))
     check_scan(scan)
-    a = [ops.cast(x, b[0].dtype) for x in a]
+    varies = len(a[0].shape) == 3
     if initial_state is None:
-        shape = (ops.shape(b[0])[0], 2 * b[0].shape[-1])
-        initial = ops.zeros(shape, dtype=b[0].dtype)
+        zeros = ops.zeros((ops.shape(b[0])[0], b[0].shape[-1]), dtype=b[0].dtype)
+        initial = [zeros] * parts
     else:
-        initial = _pair(initial_state, "initial_state", ranks=(2,))
+        initial = _parts(initial_state, "initial_state", parts, ranks=(2,))
         check_shape("initial_state", initial[0], (batch, features))
-        initial = ops.cast(cx.pack(*initial), b[0].dtype)
-    a, b = cx.pack(*a), cx.pack(*b)
-    varies = len(a.shape) == 3
-    solve = _time_varying if varies else _time_invariant
+    if not varies and parts == 1:
+        # The algorithms for constant coefficients are complex.
+        pairs = [(*x, ops.zeros_like(x[0])) for x in (a, b, initial)]
+        (states, _), (last, _) = linear_recurrence(*pairs, reverse, scan)
+        return states, last
+    a, b, initial = (
+        _join([ops.cast(part, b[0].dtype) for part in x]) for x in (a, b, initial)
+    )
+    solve = partial(_time_varying, parts) if varies else _time_invariant
     if time:
         states, last = solve(a, b, initial, reverse, scan)
     else:
@@ -74,24 +94,26 @@ def linear_recurrence(
         states, _ = solve(a, more, initial, reverse, scan)
         states = states[:, 1:] if reverse else states[:, :-1]
         last = _last_of(initial, states, reverse)
-    return cx.unpack(states), cx.unpack(last)
+    return (cx.unpack(states), cx.unpack(last)) if parts == 2 else (states, last)
 
 
-def _pair(value, name, ranks):
+def _parts(value, name, parts, ranks):
     received = [tuple(getattr(x, "shape", ())) for x in tree.flatten(value)]
+    is_pair = isinstance(value, (tuple, list))
     if (
-        not isinstance(value, (tuple, list))
-        or len(value) != 2
-        or len(received) != 2
-        or received[0] != received[1]
+        is_pair != (parts == 2)
+        or len(received) != parts
+        or received[0] != received[-1]
         or len(received[0]) not in ranks
     ):
-        rank = " or ".join(str(rank) for rank in ranks)
+        form = "a tensor, or all arguments pairs (real, imag),"
+        if parts == 2:
+            form = "a pair (real, imag) of tensors of one shape,"
         raise ValueError(
-            f"`{name}` must be a pair (real, imag) of tensors of one shape, of rank "
-            f"{rank}. Received shapes: {received}"
+            f"`{name}` must be {form} of rank "
+            f"{' or '.join(str(rank) for rank in ranks)}. Received shapes: {received}"
         )
-    return [ops.convert_to_tensor(x) for x in value]
+    return [ops.convert_to_tensor(x) for x in (value if is_pair else [value])]
 
 
 def _time_invariant(a, b, initial, reverse, scan):
@@ -119,9 +141,10 @@ def states_after(entries, last, reverse=False):
     return _shift(entries, last, not reverse)
 
 
-def _time_varying(a, b, initial, reverse, scan):
+def _time_varying(parts, a, b, initial, reverse, scan):
     sequential = resolve_scan(scan, static_size(b, 1)) == "sequential"
-    run = _scan_sequentially if sequential else _scan_associatively
+    run = partial(_scan_sequentially if sequential else _scan_associatively, parts)
+    conjugate = cx.conjugate if parts == 2 else lambda x: x
 
     @custom_gradient
     def recurrence(a, b, initial):
@@ -130,11 +153,11 @@ def _time_varying(a, b, initial, reverse, scan):
         def gradient(*upstream):
             (d_states,) = tree.flatten(upstream)
             # Same recurrence backwards; step t meets the coefficient of step t + 1.
-            later = cx.conjugate(_shift(a, ops.zeros_like(initial), not reverse))
+            later = conjugate(_shift(a, ops.zeros_like(initial), not reverse))
             adjoints = run(later, d_states, ops.zeros_like(initial), not reverse)
             earlier = _shift(states, initial, reverse)
-            d_a = _elementwise(cx.conjugate(earlier), adjoints)
-            d_initial = _elementwise(cx.conjugate(a), adjoints)
+            d_a = _elementwise(parts, conjugate(earlier), adjoints)
+            d_initial = _elementwise(parts, conjugate(a), adjoints)
             return d_a, adjoints, d_initial[:, -1 if reverse else 0]
 
         return states, gradient
@@ -143,8 +166,20 @@ def _time_varying(a, b, initial, reverse, scan):
     return states, states[:, 0 if reverse else -1]
 
 
-def _elementwise(x, y):
-    return cx.pack(*cx.multiply(cx.unpack(x), cx.unpack(y)))
+def _split(x, parts):
+    return cx.unpack(x) if parts == 2 else [x]
+
+
+def _join(parts):
+    return cx.pack(*parts) if len(parts) == 2 else parts[0]
+
+
+def _multiply(x, y):
+    return cx.multiply(x, y) if len(x) == 2 else [x[0] * y[0]]
+
+
+def _elementwise(parts, x, y):
+    return _join(_multiply(_split(x, parts), _split(y, parts)))
 
 
 def _shift(x, first, reverse):
@@ -155,12 +190,12 @@ def _shift(x, first, reverse):
     return ops.concatenate([first, x], axis=1)[:, :-1]
 
 
-def _scan_sequentially(a, b, initial, reverse):
+def _scan_sequentially(parts, a, b, initial, reverse):
     n = b.shape[-1]
 
     def step(state, coefficient_and_input):
         a_t, b_t = coefficient_and_input[:, :n], coefficient_and_input[:, n:]
-        state = _elementwise(a_t, state) + b_t
+        state = _elementwise(parts, a_t, state) + b_t
         return state, state
 
     # One leaf: `ops.scan` on TensorFlow fails with two and an unknown length.
@@ -169,15 +204,15 @@ def _scan_sequentially(a, b, initial, reverse):
     return ops.swapaxes(states, 0, 1)
 
 
-def _scan_associatively(a, b, initial, reverse):
+def _scan_associatively(parts, a, b, initial, reverse):
     def combine(earlier, later):
         a_1, b_1 = earlier
         a_2, b_2 = later
-        re, im = cx.multiply(a_2, b_1)
-        return cx.multiply(a_2, a_1), (re + b_2[0], im + b_2[1])
+        decayed = _multiply(a_2, b_1)
+        return _multiply(a_2, a_1), [x + y for x, y in zip(decayed, b_2, strict=True)]
 
     decay, states = associative_scan(
-        combine, (cx.unpack(a), cx.unpack(b)), reverse=reverse, axis=1
+        combine, (_split(a, parts), _split(b, parts)), reverse=reverse, axis=1
     )
-    re, im = cx.multiply(decay, cx.unpack(initial[:, None]))
-    return cx.pack(states[0] + re, states[1] + im)
+    decayed = _multiply(decay, _split(initial[:, None], parts))
+    return _join([x + y for x, y in zip(states, decayed, strict=True)])

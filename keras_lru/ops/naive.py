@@ -37,21 +37,72 @@ def diagonal_ssm(inputs, eigenvalues, B, C, D=None, initial_state=None, mask=Non
     Returns:
         Outputs `(batch, time, output_dim)` and the last state `(batch, state_size)`.
     """
+
+    def step(x, u):
+        x = eigenvalues * x + u @ B
+        return x, (x @ C).real + _feedthrough(D, u)
+
+    return _loop(step, inputs, np.zeros(C.shape, "complex128"), initial_state, mask)
+
+
+def dense_rnn(inputs, A, B, C, D, activation, initial_state=None, mask=None):
+    """`x_t = σ(x_{t-1} A + u_t B)`, `y_t = x_t C + D u_t`: as `diagonal_ssm`, real."""
+
+    def step(x, u):
+        x = activation(x @ A + u @ B)
+        return x, x @ C + _feedthrough(D, u)
+
+    return _loop(step, inputs, np.zeros(C.shape), initial_state, mask)
+
+
+def rg_lru(inputs, Lambda, W_a, b_a, W_x, b_x, initial_state=None, mask=None):
+    """Griffin's equations 1 to 4, with c = 8: as `diagonal_ssm`; h_t is the output.
+
+    `W_a` and `W_x` are `(heads, width, width)`, the blocks on the diagonal.
+    """
+
+    def sigmoid(x):
+        return 1 / (1 + np.exp(-x))
+
+    def block_diagonal(blocks, x):
+        parts = np.split(x, len(blocks))
+        return np.concatenate(
+            [p @ block for p, block in zip(parts, blocks, strict=True)]
+        )
+
+    def step(h, x):
+        r = sigmoid(block_diagonal(W_a, x) + b_a)
+        i = sigmoid(block_diagonal(W_x, x) + b_x)
+        log_a = -8 * np.log1p(np.exp(Lambda)) * r
+        h = np.exp(log_a) * h + np.sqrt(-np.expm1(2 * log_a)) * (i * x)
+        return h, h
+
+    zeros = np.zeros((len(Lambda), len(Lambda)))
+    return _loop(step, inputs, zeros, initial_state, mask)
+
+
+def _feedthrough(D, u):
+    if D is None:
+        return 0.0
+    return u * D if np.ndim(D) == 1 else u @ D
+
+
+def _loop(step, inputs, zeros, initial_state, mask):
+    """`state, output = step(state, input)`, unless masked, step by step.
+
+    `zeros` is `(state_size, output_dim)`, in the dtype of the state.
+    """
     u = np.asarray(inputs, "float64")
     batch, time, _ = u.shape
-    x = np.zeros((batch, len(eigenvalues)), "complex128")
+    state_size, output_dim = zeros.shape
+    x = np.zeros((batch, state_size), zeros.dtype)
     if initial_state is not None:
         x = x + initial_state
-    y = np.zeros((batch, C.shape[-1]))
-    outputs = np.zeros((batch, time, C.shape[-1]))
+    y = np.zeros((batch, output_dim))
+    outputs = np.zeros((batch, time, output_dim))
     for t in range(time):
         for b in range(batch):
-            if mask is not None and not mask[b, t]:
-                outputs[b, t] = y[b]
-                continue
-            x[b] = eigenvalues * x[b] + u[b, t] @ B
-            y[b] = (x[b] @ C).real
-            if D is not None:
-                y[b] += u[b, t] * D if np.ndim(D) == 1 else u[b, t] @ D
+            if mask is None or mask[b, t]:
+                x[b], y[b] = step(x[b], u[b, t])
             outputs[b, t] = y[b]
     return outputs, x

@@ -16,6 +16,7 @@ RECURRENT_VARIABLES = (
     "lambda_re",
     "lambda_im",
     "log_delta",
+    "Lambda",
     "A",
     "B",
     "B_re",

@@ -19,6 +19,10 @@ def solve(a_re, a_im, b_re, b_im, x_re=None, x_im=None, reverse=False, scan="aut
     )
 
 
+def solve_real(a_re, b_re, x_re, reverse=False, scan="auto"):
+    return linear_recurrence(a_re, b_re, x_re, reverse=reverse, scan=scan)
+
+
 def parts(x):
     return [np.real(x).astype("float32"), np.imag(x).astype("float32")]
 
@@ -142,6 +146,44 @@ def test_adjoint_by_hand_matches_finite_differences(kind, reverse):
 
 
 # Values and gradients
+
+
+@pytest.mark.parametrize(
+    ("kind", "scan", "length"),
+    [
+        ("constant", "auto", 5),
+        ("varying", "sequential", 18),
+        ("varying", "associative", 18),
+        ("varying", "auto", 0),
+    ],
+)
+def test_real_numbers(evaluate, error, fast_mode, kind, scan, length):
+    check_real(evaluate, error, fast_mode, kind, length, scan)
+
+
+def test_real_numbers_in_every_mode(evaluate, error, mode):
+    check_real(evaluate, error, mode, "varying", 3, "auto")
+
+
+def check_real(evaluate, error, mode, kind, length, scan):
+    problem = Problem(kind, length)
+    for name in ("a", "b", "x", "d_states", "d_last"):
+        setattr(problem, name, getattr(problem, name).real)
+    arguments = {k: x for k, x in problem.arguments.items() if k.endswith("_re")}
+    actual, gradients = evaluate(
+        solve_real,
+        arguments,
+        [problem.d_states, problem.d_last],
+        mode,
+        [k for k, x in arguments.items() if x.ndim == 3],
+        reverse=True,
+        scan=scan,
+    )
+    for x, y in zip(actual, problem.expected(True)[::2], strict=True):
+        assert error(x, y) < 1e-5
+    expected = problem.gradients(True)
+    for name, gradient in gradients.items():
+        assert error(gradient, expected[name]) < 1e-5, name
 
 
 # With time-varying coefficients "chunked" is "associative".
@@ -319,6 +361,10 @@ def test_float64(kind, scan):
         ({"initial_state": [np.ones((2, 4))] * 2}, r"`initial_state` must .*\(2, 4\)"),
         ({"coefficients": [np.ones((2, 4, 3))] * 2}, r"`coefficients` .*\(2, 4, 3\)"),
         ({"scan": "fast"}, "`scan` must be one of .*scan='fast'"),
+        (
+            {"coefficients": np.ones((2, 3)), "inputs": np.ones((2, 5, 3))},
+            "`coefficients` must be a tensor.* rank 1 or 3.*2, 3",
+        ),
     ],
     ids=[
         "no-pair",
@@ -330,6 +376,7 @@ def test_float64(kind, scan):
         "state-features",
         "coefficients-time",
         "scan",
+        "real-rank",
     ],
 )
 def test_wrong_arguments_are_named(changed, message):

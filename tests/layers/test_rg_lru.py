@@ -1,0 +1,219 @@
+"""What the RG-LRU has of its own; the rest is in `test_recurrences`."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_lru.layers import RGLRU, RGLRUCell
+from keras_lru.layers.rg_lru_cell import bounded_sqrt
+
+from .lru_reference import BATCH, CLOSE, TIME, gradients, inputs, numpy_of, weights_of
+
+UNITS = 4
+
+
+def build(units=UNITS, **kwargs):
+    layer = RGLRU(units, **{"seed": 1, **kwargs})
+    layer.build((BATCH, None, units))
+    return layer
+
+
+def decay(layer):
+    """a_t of an open gate."""
+    return np.exp(-8 * np.logaddexp(0, weights_of(layer)["Lambda"]))
+
+
+def test_by_hand():
+    """Half-open gates, and a decay of a quarter through an open one."""
+    layer = RGLRU(1, return_sequences=True)
+    layer.build((1, None, 1))
+    Lambda = np.log(np.expm1(np.log(4) / 8))
+    gate = [np.zeros((1, 1, 1)), np.zeros(1)]
+    layer.set_weights([np.array([Lambda]), *gate, *gate])
+    y = layer(np.float32([[[2], [0], [4]]]))
+    # a = √(1/4) = 1/2, and sqrt(1 - 1/4) · 1/2 · x comes in.
+    gain = np.sqrt(0.75) / 2
+    expected = [2 * gain, gain, 0.5 * gain + 4 * gain]
+    np.testing.assert_allclose(numpy_of(y)[0, :, 0], expected, rtol=1e-5)
+
+
+def test_initial_decay_is_uniform():
+    a = np.sort(decay(build(4000, num_heads=1000, a_min=0.5, a_max=0.9)))
+    assert a[0] >= 0.5 - 1e-6
+    assert a[-1] <= 0.9 + 1e-6
+    # Kolmogorov and Smirnov: 0.03 is passed by chance once in a thousand times.
+    quantiles = (np.arange(4000) + 0.5) / 4000
+    assert abs((a - 0.5) / 0.4 - quantiles).max() < 0.03
+    a = decay(build())
+    assert (a > 0.9 - 1e-6).all()
+    assert (a < 0.999 + 1e-6).all()
+
+
+@pytest.mark.parametrize("a", [(0, 0), (1, 1), (0, 1), (0.99, 0.99)])
+def test_every_legal_range_is_finite(a):
+    layer = build(a_min=a[0], a_max=a[1], return_state=True)
+    assert np.isfinite(weights_of(layer)["Lambda"]).all()
+    found = gradients(
+        layer, [np.ones((BATCH, UNITS))] * 2, inputs(TIME, features=UNITS)
+    )
+    assert all(np.isfinite(g).all() for g in found.values())
+    if a[0] == a[1]:
+        np.testing.assert_allclose(decay(layer), a[0], atol=1e-6)
+
+
+def test_initial_gates():
+    weights = weights_of(build(200, num_heads=2))
+    for name in ("a", "x"):
+        assert weights[f"W_{name}"].shape == (2, 100, 100)
+        # Of 20 000 numbers: 1 % is one deviation of the sample variance.
+        assert abs(weights[f"W_{name}"].var() * 100 - 1) < 0.04
+        assert not weights[f"b_{name}"].any()
+    assert not np.allclose(weights["W_a"], weights["W_x"])
+
+
+def test_initializers_of_the_gates():
+    layer = build(
+        num_heads=2,
+        gate_initializer=keras.initializers.Identity(),
+        bias_initializer=keras.initializers.Constant(0.3),
+    )
+    weights = weights_of(layer)
+    # The first rows of the identity, cut into blocks.
+    np.testing.assert_array_equal(weights["W_a"], [np.eye(2), np.zeros((2, 2))])
+    np.testing.assert_allclose(weights["b_x"], 0.3, rtol=1e-6)
+
+
+def test_heads_are_blocks_of_a_dense_gate():
+    blocks, dense = build(num_heads=2), build(num_heads=1, seed=2)
+    weights = blocks.get_weights()
+    for i in (1, 3):
+        full = np.zeros((1, UNITS, UNITS))
+        full[0, :2, :2], full[0, 2:, 2:] = weights[i]
+        weights[i] = full
+    dense.set_weights(weights)
+    x = inputs(features=UNITS)
+    np.testing.assert_allclose(numpy_of(blocks(x)), numpy_of(dense(x)), **CLOSE)
+
+
+@pytest.mark.parametrize("scan", ["sequential", "chunked", "associative"])
+def test_algorithms_give_the_same_numbers(scan):
+    x = inputs(features=UNITS)
+    y, expected = build(scan=scan)(x), build()(x)
+    np.testing.assert_allclose(numpy_of(y), numpy_of(expected), **CLOSE)
+
+
+@pytest.mark.parametrize("bias", [-200.0, -16.0, 200.0])
+def test_gradient_through_a_closed_gate_is_finite(bias):
+    """At a_t = 1 the square root's own slope is infinite."""
+    layer = build(bias_initializer=keras.initializers.Constant(bias), return_state=True)
+    found = gradients(layer, [np.ones((BATCH, UNITS))] * 2, inputs(features=UNITS))
+    for name, gradient in found.items():
+        assert np.isfinite(gradient).all(), name
+
+
+def slope(function, x, backend):
+    """Derivative of a function of each number."""
+    if backend == "jax":
+        import jax
+
+        return numpy_of(jax.grad(lambda x: function(x).sum())(jax.numpy.asarray(x)))
+    import tensorflow as tf
+
+    x = tf.convert_to_tensor(x)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = function(x)
+    return numpy_of(tape.gradient(y, x))
+
+
+def test_square_root_is_exact_and_its_slope_bounded(backend):
+    x = np.float32([0, 1e-12, 1e-7, 2.5e-7, 1e-4, 0.25, 1])
+    np.testing.assert_allclose(numpy_of(bounded_sqrt(x)), np.sqrt(x), rtol=1e-6)
+    expected = [1000, 1000, 1000, 1000, 50, 1, 0.5]
+    np.testing.assert_allclose(slope(bounded_sqrt, x, backend), expected, rtol=1e-5)
+
+
+def test_slow_decay_survives_half_precision():
+    """bfloat16 rounds a_t = 0.999 to 1: over 1000 steps nothing would decay."""
+    layer = build(
+        a_min=0.999,
+        a_max=0.999,
+        bias_initializer=keras.initializers.Constant(20.0),
+        dtype="mixed_bfloat16",
+        return_state=True,
+    )
+    start = np.ones((BATCH, UNITS), "float32")
+    _, h = layer(np.zeros((BATCH, 1000, UNITS)), initial_state=[start])
+    np.testing.assert_allclose(numpy_of(h), 0.999**1000, rtol=1e-3)
+
+
+ARGUMENTS = {
+    "units": 4,
+    "num_heads": 2,
+    "a_min": 0.5,
+    "a_max": 0.75,
+    "gate_initializer": "glorot_uniform",
+    "bias_initializer": "ones",
+    "recurrent_regularizer": "l1",
+    "gate_regularizer": keras.regularizers.L2(0.1),
+    "bias_regularizer": "l2",
+    "activity_regularizer": keras.regularizers.L2(0.3),
+    "recurrent_constraint": "non_neg",
+    "gate_constraint": keras.constraints.MaxNorm(2.0),
+    "bias_constraint": "non_neg",
+    "return_sequences": True,
+    "return_state": True,
+    "go_backwards": True,
+    "stateful": True,
+    "zero_output_for_mask": True,
+    "scan": "associative",
+    "seed": 7,
+    "name": "my_rg_lru",
+    "dtype": keras.DTypePolicy("mixed_bfloat16"),
+    "trainable": False,
+}
+
+
+def test_config_round_trip():
+    config = RGLRU(**ARGUMENTS).get_config()
+    assert config.keys() == ARGUMENTS.keys() == RGLRU(4).get_config().keys()
+    restored = RGLRU.from_config(config)
+    assert restored.get_config() == config
+    assert restored.compute_dtype == restored.cell.compute_dtype == "bfloat16"
+    assert (restored.num_heads, restored.a_min, restored.scan) == (
+        2,
+        0.5,
+        "associative",
+    )
+    cell = restored.cell.get_config()
+    assert RGLRUCell.from_config(cell).get_config() == cell
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_heads": 0}, "`num_heads` must be a positive integer.*num_heads=0"),
+        ({"num_heads": 3}, "`num_heads` must divide `units`.*num_heads=3, units=4"),
+        ({"a_min": -0.1}, r"`a_min` must be a number in \[0, 1\].*a_min=-0\.1"),
+        ({"a_max": 1.1}, r"`a_max` must be a number in \[0, 1\].*a_max=1\.1"),
+        ({"a_min": 0.9, "a_max": 0.5}, r"`a_min` .*`a_max`.*a_min=0\.9, a_max=0\.5"),
+        ({"gate_initializer": "no_such"}, "no_such"),
+    ],
+)
+@pytest.mark.parametrize("kind", [RGLRU, RGLRUCell])
+def test_bad_argument(kind, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        kind(**{"units": 4, **arguments})
+
+
+def test_unknown_scan():
+    with pytest.raises(ValueError, match=r"`scan` must be one of .*'fast'"):
+        RGLRU(4, scan="fast")
+
+
+def test_inputs_of_other_features():
+    message = r"`inputs` must have `units` features.*units=4, inputs of 3 features"
+    for layer in (RGLRU(4), keras.layers.RNN(RGLRUCell(4))):
+        with pytest.raises(ValueError, match=message):
+            layer(ops.zeros((2, 5, 3)))
