@@ -183,7 +183,10 @@ class RGLRUCell(RecurrentCell):
 
 
 def bounded_sqrt(x):
-    """`sqrt(x)`, with a gradient that a closed gate, x = 0, does not make infinite."""
+    """`sqrt(x)`, with a gradient that a closed gate, x = 0, does not make infinite.
+
+    The gradient alone is bounded: a bound on `x` would let inputs through that gate.
+    """
 
     @custom_gradient
     def sqrt(x):
