@@ -20,11 +20,11 @@ class S5(DiagonalRNN):
     Λ starts as the eigenvalues of HiPPO-N, the normal part of HiPPO-LegS, in `blocks`
     blocks; B and C start in the basis of its eigenvectors, as V^{-1} B and C V.
 
-    Used as `keras_lru.LRU` is, on which it improves in nothing but being a baseline of
-    [Resurrecting Recurrent Neural Networks for Long Sequences](
-    https://arxiv.org/abs/2303.06349): masks, `initial_state`, `return_state`,
-    `stateful`, `go_backwards`, `Bidirectional` and saving mean the same. In a model,
-    `keras_lru.layers.ResidualBlock` goes around it.
+    Used as `keras_lru.LRU` is, a baseline of whose paper it is ([Resurrecting
+    Recurrent Neural Networks for Long Sequences](https://arxiv.org/abs/2303.06349)):
+    masks, `initial_state`, `return_state`, `stateful`, `go_backwards`, `Bidirectional`
+    and saving mean the same. In a model, `keras_lru.layers.ResidualBlock` goes around
+    it.
 
     The recurrence, its states and its weights are float32 at least, whatever the dtype
     policy; the projections B, C and D run in the compute dtype.
