@@ -24,7 +24,10 @@ class Preset:
     Args:
         task: Name of the task.
         scale: `"paper"`, or what it was scaled down to.
-        recurrence: `"lru"`, or what takes its place in the blocks: `"lstm"`, `"gru"`.
+        recurrence: `"lru"`, or what takes its place in the blocks: `"stable_exp"`,
+            `"exp"` or `"real_imag"`, the LRU without γ, by its parameterization;
+            `"rnn_tanh"`, `"rnn_relu"` or `"rnn_linear"`, dense RNNs; `"s4d"`, `"s5"`,
+            `"rg_lru"`, `"gru"`, `"lstm"`.
         depth: Number of blocks.
         units: Number of features between the blocks, the paper's H.
         state_size: Number of complex states, the paper's N.
@@ -153,8 +156,9 @@ class Preset:
         )
         arguments.update(overrides)
         if "recurrence" not in arguments:
+            names = ("units", "state_size", "r_min", "r_max", "max_phase")
             arguments["recurrence"] = make_recurrence(
-                self.recurrence, arguments["units"]
+                self.recurrence, **{name: arguments[name] for name in names}
             )
         model_class = PairClassifier if task.is_pair else SequenceClassifier
         return model_class(**arguments)

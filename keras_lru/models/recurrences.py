@@ -1,29 +1,81 @@
 """Recurrences by name, to put in place of the LRU in the same model."""
 
+import math
+
 import keras
 
+from keras_lru.layers import LRU, RGLRU, S4D, S5, DenseRNN
 
-def make_recurrence(name: str, units: int):
+
+def make_recurrence(
+    name: str,
+    units: int,
+    state_size: int,
+    r_min: float,
+    r_max: float,
+    max_phase: float,
+):
     """A template for the `recurrence` of `LRUBackbone`.
 
     Args:
         name: A name in `RECURRENCES`.
         units: Number of features between the blocks.
+        state_size: Number of complex states, or of real ones for a dense RNN.
+        r_min: Inner radius of the ring, for the recurrences that have one.
+        r_max: Outer radius of the ring.
+        max_phase: Largest phase at initialization.
 
     Returns:
         A layer that is not built; `None` for `"lru"`, which `LRUBackbone` makes itself.
 
     Example:
         >>> from keras_lru.models.recurrences import make_recurrence
-        >>> make_recurrence("lstm", units=8).units
+        >>> make_recurrence("s5", 8, 16, r_min=0, r_max=1, max_phase=3.14).blocks
         8
     """
-    return RECURRENCES[name](units)
+    ring = {"r_min": r_min, "r_max": r_max, "max_phase": max_phase}
+    layer = RECURRENCES[name](units, state_size, ring)
+    if layer is not None:
+        layer.return_sequences = True
+    return layer
+
+
+def _step_to_lru(parameterization):
+    def make(units, state_size, ring):
+        return LRU(
+            units,
+            state_size=state_size,
+            parameterization=parameterization,
+            normalize=False,
+            **ring,
+        )
+
+    return make
+
+
+def _dense(activation):
+    def make(units, state_size, ring):
+        return DenseRNN(units, state_size=state_size, activation=activation)
+
+    return make
 
 
 RECURRENCES = {
-    "lru": lambda units: None,
-    "lstm": lambda units: keras.layers.LSTM(units, return_sequences=True),
-    "gru": lambda units: keras.layers.GRU(units, return_sequences=True),
+    "lru": lambda units, state_size, ring: None,
+    "stable_exp": _step_to_lru("stable_exp"),
+    "exp": _step_to_lru("exp"),
+    "real_imag": _step_to_lru("real_imag"),
+    "rnn_linear": _dense("linear"),
+    "rnn_tanh": _dense("tanh"),
+    "rnn_relu": _dense("relu"),
+    "s4d": lambda units, state_size, ring: S4D(units),
+    # Half of S5's states are conjugates of the others, and not stored.
+    "s5": lambda units, state_size, ring: S5(
+        units, state_size=2 * state_size, blocks=math.gcd(8, state_size)
+    ),
+    "rg_lru": lambda units, state_size, ring: RGLRU(units),
+    "gru": lambda units, state_size, ring: keras.layers.GRU(units),
+    "lstm": lambda units, state_size, ring: keras.layers.LSTM(units),
 }
-"""Makers of recurrences, by name."""
+"""Makers of recurrences, by name: the LRU; its ladder, without gamma, by what is
+trained (paper, section 3); dense RNNs; and what it is compared with."""

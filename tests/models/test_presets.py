@@ -5,6 +5,7 @@ import keras
 import pytest
 
 from keras_lru.models import PairClassifier, SequenceClassifier, get_preset
+from keras_lru.models.recurrences import RECURRENCES
 from keras_lru.tasks import TASKS
 
 # Table 9: depth, H, N, steps, batch, LR factor, weight decay, dropout, ring.
@@ -108,13 +109,34 @@ def test_overrides_replace_and_add():
         get_preset("scifar", "tiny").build_model(glu="quarter")
 
 
-def test_another_recurrence_takes_the_lru_s_place():
-    preset = dataclasses.replace(get_preset("smnist", "tiny"), recurrence="gru")
-    blocks = preset.build_model(depth=2, units=16).backbone.blocks
-    assert [type(block.recurrence) for block in blocks] == [keras.layers.GRU] * 2
-    assert blocks[0].recurrence.units == 16
+@pytest.mark.parametrize("name", RECURRENCES)
+def test_another_recurrence_takes_the_lru_s_place(name):
+    preset = dataclasses.replace(get_preset("smnist", "tiny"), recurrence=name)
+    model = preset.build_model(depth=2, units=16)
+    assert tuple(model(keras.KerasTensor((4, 6, 1))).shape) == (4, 10)
+    first, second = (block.recurrence for block in model.backbone.blocks)
+    assert first is not second
+
+
+def test_the_ladder_is_the_paper_s():
+    def recurrence(name, **changes):
+        preset = get_preset("smnist", "tiny")
+        preset = dataclasses.replace(preset, recurrence=name, **changes)
+        return preset.build_model(depth=1).backbone.blocks[0].recurrence
+
+    assert recurrence("lru").normalize
+    for name in ("stable_exp", "exp", "real_imag"):
+        layer = recurrence(name, r_min=0.1, r_max=0.8)
+        assert layer.parameterization == name
+        assert not layer.normalize
+        assert (layer.r_min, layer.r_max) == (0.1, 0.8)
+    config = recurrence("rnn_tanh", state_size=24).get_config()
+    assert config["state_size"] == 24
+    assert recurrence("rnn_linear").activation is keras.activations.linear
+    # 24 complex states are stored, as many as the LRU has.
+    assert recurrence("s5", state_size=24).get_config()["state_size"] == 48
     with pytest.raises(ValueError, match=r"`recurrence` must be one of .*'lru'.*'rnn'"):
-        dataclasses.replace(preset, recurrence="rnn")
+        recurrence("rnn")
 
 
 @pytest.mark.parametrize("task", TASKS)
