@@ -37,6 +37,17 @@ def differentiates_loops() -> bool:
     return keras.backend.backend() != "jax"
 
 
+def drop_compiled_programs() -> None:
+    """Free the memory of compiled programs, where the backend keeps them for ever.
+
+    JAX does, even those of models that are gone. What is called again is compiled anew.
+    """
+    if keras.backend.backend() == "jax":
+        import jax
+
+        jax.clear_caches()
+
+
 def saved_model_options(shapes) -> dict:
     """Keyword arguments for Keras's SavedModel export of an endpoint.
 

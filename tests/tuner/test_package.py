@@ -1,0 +1,21 @@
+import importlib
+import sys
+
+import pytest
+
+from keras_lru import tuner
+
+
+def test_public_names_are_these():
+    assert sorted(tuner.__all__) == [
+        "LRUHyperModel",
+        "ring_hyperparameters",
+        "trial_table",
+    ]
+
+
+def test_without_keras_tuner_says_what_to_install(monkeypatch):
+    monkeypatch.delitem(sys.modules, "keras_lru.tuner")
+    monkeypatch.setitem(sys.modules, "keras_tuner", None)
+    with pytest.raises(ImportError, match=r'pip install "keras-lru\[tuner\]"'):
+        importlib.import_module("keras_lru.tuner")
