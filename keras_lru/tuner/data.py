@@ -11,6 +11,7 @@ def load_preset_data(
     epochs: int | None,
     initial_epoch: int,
     steps_per_epoch: int | None,
+    validates: bool,
     options: dict,
 ) -> dict:
     """The batches of a preset's task; an epoch is a tenth of the preset's steps.
@@ -21,6 +22,7 @@ def load_preset_data(
         epochs: Number of epochs, or `None` for as many as make up the preset's steps.
         initial_epoch: Number of epochs that were trained before.
         steps_per_epoch: Batches an epoch, in place of a tenth of the preset's steps.
+        validates: Whether to load the validation split too.
         options: Arguments of `keras_lru.datasets.load`, in place of the preset's or
             beside them.
 
@@ -33,7 +35,7 @@ def load_preset_data(
     if steps_per_epoch is None:
         steps_per_epoch = -(-preset.steps // _EPOCHS)
     options = {**preset.data_options, **options}
-    return {
+    data = {
         "x": load(
             preset.task,
             "train",
@@ -42,7 +44,11 @@ def load_preset_data(
             start_step=initial_epoch * steps_per_epoch,
             **options,
         ),
-        "validation_data": load(preset.task, "validation", batch_size, **options),
+        # Shuffled already, and Keras warns that it can't.
+        "shuffle": False,
         "epochs": epochs or -(-preset.steps // steps_per_epoch),
         "steps_per_epoch": steps_per_epoch,
     }
+    if validates:
+        data["validation_data"] = load(preset.task, "validation", batch_size, **options)
+    return data

@@ -331,6 +331,7 @@ class LRUHyperModel(keras_tuner.HyperModel):
                 epochs,
                 initial_epoch,
                 steps_per_epoch,
+                validation_data is None,
                 {"seed": self.seed or 0, **self._data_options},
             )
         else:
@@ -369,8 +370,7 @@ class LRUHyperModel(keras_tuner.HyperModel):
                 initial_epoch=initial_epoch,
                 validation_split=validation_split,
                 callbacks=callbacks,
-                **data,
-                **kwargs,
+                **{**data, **kwargs},
             )
         finally:
             self._executions += 1

@@ -35,7 +35,7 @@ def trial_table(
         >>> import keras_tuner
         >>> from keras_lru.tuner import ring_hyperparameters, trial_table
         >>> class Tuner(keras_tuner.RandomSearch):
-        ...     def run_trial(self, trial):
+        ...     def run_trial(self, trial, **kwargs):
         ...         return ring_hyperparameters(trial.hyperparameters)["r_max"]
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     tuner = Tuner(max_trials=3, directory=folder, seed=1)

@@ -162,20 +162,14 @@ def test_ring_takes_arguments():
 
 @pytest.mark.parametrize("activation", [None, "softmax"])
 def test_classifiers_get_cross_entropy_and_accuracy(activation):
-    hyper = LRUHyperModel(
-        model=SequenceClassifier,
-        arguments={"num_classes": 3, "activation": activation, **SMALL},
-        compile_options={"run_eagerly": True},
-        seed=0,
-    )
+    arguments = {"num_classes": 3, "activation": activation, **SMALL}
+    hyper = LRUHyperModel(model=SequenceClassifier, arguments=arguments)
     model = hyper.build(hyperparameters())
-    x, y = np.ones((2, 5, 2), "float32"), np.array([0, 2])
-    logs = model.evaluate(x, y, return_dict=True, verbose=0)
-    scores = np.asarray(model(x))
-    if activation is None:
-        scores = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-    assert logs["loss"] == pytest.approx(-np.log(scores[[0, 1], y]).mean(), rel=1e-4)
-    assert logs["accuracy"] == np.mean(scores.argmax(axis=1) == y)
+    probabilities = np.array([[0.2, 0.3, 0.5], [0.1, 0.1, 0.8]])
+    outputs = np.log(probabilities) if activation is None else probabilities
+    loss = float(model.loss(np.array([1, 2]), outputs))
+    assert loss == pytest.approx(-np.log([0.3, 0.8]).mean(), rel=1e-5)
+    assert model.get_compile_config()["metrics"] == ["accuracy"]
 
 
 def test_other_models_get_squared_errors():
@@ -202,7 +196,6 @@ def test_takes_loss_and_metrics_which_no_two_models_share():
 
 def test_saved_hyperparameters_rebuild_the_model():
     hp = keras_tuner.HyperParameters()
-    x = np.ones((1, 4, 2), "float32")
 
     def build(hp):
         model = LRUHyperModel(
@@ -211,7 +204,7 @@ def test_saved_hyperparameters_rebuild_the_model():
             state_size=[2, 3],
             seed=3,
         ).build(hp)
-        model(x)
+        model.build((None, None, 2))
         return model
 
     build(hp)
@@ -316,10 +309,11 @@ def test_batches_of_unknown_number_need_steps_per_epoch():
         while True:
             yield X[:4], Y[:4]
 
-    model, _, _ = fit(hypermodel(), x=endless(), y=None, steps_per_epoch=3, epochs=2)
+    data = {"x": endless(), "y": None, "shuffle": False}
+    model, _, _ = fit(hypermodel(), steps_per_epoch=3, epochs=2, **data)
     assert int(model.optimizer.iterations) == 6
     with pytest.raises(FatalValueError, match=r"`steps_per_epoch` must be passed"):
-        fit(hypermodel(), x=endless(), y=None)
+        fit(hypermodel(), **data)
 
 
 def test_validation_split_leaves_fewer_batches():
@@ -330,12 +324,12 @@ def test_validation_split_leaves_fewer_batches():
 
 @pytest.mark.parametrize("validation", [None, (X, Y)], ids=["loss", "val_loss"])
 def test_patience_stops_a_trial(validation):
-    # A rate of nothing: the loss is best in the first epoch.
-    hyper = hypermodel(learning_rate=1e-30, warmup_fraction=0, patience=2)
-    hyper._spaces["learning_rate"] = 1e-7
-    hyper.arguments["max_phase"] = 1.0
+    def nothing(y_true, y_pred):
+        return keras.ops.sum(0 * y_pred, axis=-1)
+
+    hyper = hypermodel(loss=nothing, patience=2)
     _, history, _ = fit(hyper, epochs=9, validation_data=validation)
-    assert len(history.epoch) < 9
+    assert history.epoch == [0, 1, 2]
 
 
 @pytest.mark.parametrize("where", ["loss", "val_loss"])
@@ -359,6 +353,14 @@ def test_training_stops_at_the_first_batch_that_is_not_finite():
     assert count.batches == 1
 
 
+def test_drops_compiled_programs_after_each_trial(dropped):
+    fit(hypermodel())
+    assert len(dropped) == 1
+    with pytest.raises(FailedTrialError):
+        fit(hypermodel(), x=np.full_like(X, np.nan))
+    assert len(dropped) == 2
+
+
 def test_executions_of_a_trial_differ_and_repeat():
     def starts(hyper):
         weights = []
@@ -375,63 +377,67 @@ def test_executions_of_a_trial_differ_and_repeat():
     assert not np.array_equal(starts(hypermodel(seed=1))[0], first)
 
 
-def test_preset_loads_its_data(monkeypatch):
+@pytest.fixture
+def loaded(monkeypatch):
+    """In place of the datasets' `load`: keeps the calls."""
+    from keras_lru import datasets
+
     calls = []
 
     def load(task, split, batch_size, **options):
         calls.append((task, split, batch_size, options))
-        x = np.zeros((batch_size, 6, 1), "float32")
-        return iter([(x, np.zeros(batch_size, "int32"))] * 99)
-
-    from keras_lru import datasets
+        return split
 
     monkeypatch.setattr(datasets, "load", load)
+    return calls
+
+
+def fit_arguments(hyper, hp, monkeypatch, **kwargs):
+    """What the model's `fit` is called with."""
+    model, calls = hyper.build(hp), []
+    history = keras.callbacks.History()
+    history.history = {}
+    monkeypatch.setattr(model, "fit", lambda **kwargs: calls.append(kwargs) or history)
+    hyper.fit(hp, model, **kwargs)
+    return calls[0]
+
+
+def test_preset_loads_its_data(loaded, monkeypatch):
     preset = get_preset("smnist", "tiny")
     hyper = LRUHyperModel(
-        preset,
-        batch_size=[2, 4],
-        arguments=SMALL,
-        data_options={"data_dir": "somewhere"},
-        compile_options={"run_eagerly": True},
-        seed=7,
+        preset, batch_size=[2, 4], data_options={"data_dir": "somewhere"}, seed=7
     )
     hp = hyperparameters(batch_size=4)
-    model = hyper.build(hp)
-    history = hyper.fit(
-        hp,
-        model,
-        epochs=3,
-        initial_epoch=2,
-        steps_per_epoch=2,
-        validation_steps=1,
-        verbose=0,
-    )
-    assert history.epoch == [2]
+    progress = {"epochs": 3, "initial_epoch": 2, "steps_per_epoch": 5}
+    called = fit_arguments(hyper, hp, monkeypatch, **progress)
+    assert called["x"] == "train"
+    assert called["validation_data"] == "validation"
+    assert {name: called[name] for name in progress} == progress
     options = {**preset.data_options, "seed": 7, "data_dir": "somewhere"}
-    assert calls == [
-        ("smnist", "train", 4, {"repeat": True, "start_step": 4, **options}),
+    assert loaded == [
+        ("smnist", "train", 4, {"repeat": True, "start_step": 10, **options}),
         ("smnist", "validation", 4, options),
     ]
 
 
-def test_an_epoch_of_a_preset_is_a_tenth_of_its_steps(monkeypatch):
-    from keras_lru import datasets
+def test_an_epoch_of_a_preset_is_a_tenth_of_its_steps(loaded, monkeypatch):
+    hyper, hp = LRUHyperModel(get_preset("smnist", "tiny")), hyperparameters()
+    for kwargs, expected in [
+        ({}, (10, 100)),
+        ({"epochs": 3}, (3, 100)),
+        ({"steps_per_epoch": 400}, (3, 400)),
+    ]:
+        called = fit_arguments(hyper, hp, monkeypatch, **kwargs)
+        assert (called["epochs"], called["steps_per_epoch"]) == expected
 
-    monkeypatch.setattr(datasets, "load", lambda *args, **kwargs: args[1])
-    preset = get_preset("smnist", "tiny")
-    hyper, hp = LRUHyperModel(preset), hyperparameters()
-    model = hyper.build(hp)
-    calls = []
-    monkeypatch.setattr(
-        model, "fit", lambda **kwargs: calls.append(kwargs) or keras.callbacks.History()
-    )
-    monkeypatch.setattr(keras.callbacks.History, "history", {}, raising=False)
-    hyper.fit(hp, model)
-    hyper.fit(hp, model, steps_per_epoch=400)
-    assert [(call["epochs"], call["steps_per_epoch"]) for call in calls] == [
-        (10, 100),
-        (3, 400),
-    ]
+
+def test_own_data_replace_a_preset_s(loaded, monkeypatch):
+    hyper, hp = LRUHyperModel(get_preset("smnist", "tiny")), hyperparameters()
+    called = fit_arguments(hyper, hp, monkeypatch, x=X, y=Y, validation_data=(X, Y))
+    assert called["x"] is X
+    assert loaded == []
+    fit_arguments(hyper, hp, monkeypatch, validation_data=(X, Y))
+    assert [split for _, split, *_ in loaded] == ["train"]
 
 
 def test_refuses_what_contradicts_itself():
