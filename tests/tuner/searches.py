@@ -18,7 +18,7 @@ Y = X[:, :1]
 
 
 def dense(r_min=0.0, r_max=1.0, max_phase=1.0, seed=None):
-    """Compiles in no time, and takes the ring that it does not have."""
+    """A model of one layer, which takes the ring that it does not have."""
     return keras.Sequential(
         [
             keras.Input((3,)),
@@ -30,8 +30,10 @@ def dense(r_min=0.0, r_max=1.0, max_phase=1.0, seed=None):
 
 
 def hypermodel(**kwargs):
-    arguments = {"model": dense, "batch_size": 4, "seed": 0, **kwargs}
-    return LRUHyperModel(**arguments)
+    """A search space that trains in no time."""
+    eagerly = {"run_eagerly": True}
+    arguments = {"model": dense, "batch_size": 4, "seed": 0, "compile_options": eagerly}
+    return LRUHyperModel(**{**arguments, **kwargs})
 
 
 def search(tuner, **kwargs):
