@@ -4,8 +4,8 @@ Run as a script, it searches in a process of its own.
 """
 
 import argparse
-import os
 import time
+from pathlib import Path
 
 import keras
 import keras_tuner
@@ -43,35 +43,44 @@ def search(tuner, **kwargs):
     return trial_table(tuner)
 
 
-class SlowEpochs(keras.callbacks.Callback):
-    """Leaves time to be killed in, and says when."""
+class Pause(keras.callbacks.Callback):
+    """After some epochs, in all trials together, says so and waits.
+
+    Args:
+        epochs: How many.
+        gate: The file to wait for.
+    """
+
+    passed = 0
+
+    def __init__(self, epochs, gate):
+        super().__init__()
+        self.epochs = epochs
+        self.gate = gate
 
     def on_epoch_end(self, epoch, logs=None):
-        print(f"epoch {epoch}", flush=True)
-        time.sleep(0.3)
+        Pause.passed += 1
+        if Pause.passed >= self.epochs and not self.gate.exists():
+            print("waiting", flush=True)
+            while not self.gate.exists():
+                time.sleep(0.05)
+
+
+def random_search(directory):
+    return keras_tuner.RandomSearch(
+        hypermodel(), "val_loss", max_trials=4, directory=directory, seed=1
+    )
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--directory", required=True)
-    parser.add_argument("--trials", type=int, default=4)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("epochs", type=int)
+    parser.add_argument("gate", type=Path)
     arguments = parser.parse_args()
-    tuner = keras_tuner.RandomSearch(
-        hypermodel(),
-        "val_loss",
-        max_trials=arguments.trials,
-        directory=arguments.directory,
-        seed=1,
-    )
-    tuner.search(
-        X,
-        Y,
-        validation_data=(X, Y),
-        epochs=3,
-        callbacks=[SlowEpochs()],
-        verbose=0,
-    )
-    print("done", os.environ.get("KERASTUNER_TUNER_ID", "alone"), flush=True)
+    pause = Pause(arguments.epochs, arguments.gate)
+    search(random_search(arguments.directory), epochs=3, callbacks=[pause])
+    print("done", flush=True)
 
 
 if __name__ == "__main__":

@@ -5,64 +5,63 @@ import signal
 import socket
 import subprocess
 import sys
-import time
+import threading
 from pathlib import Path
 
-import keras_tuner
 import pytest
 
 from keras_lru.tuner import trial_table
 
-from .searches import hypermodel
+from .searches import random_search, search
 
 SCRIPT = Path(__file__).with_name("searches.py")
 TIMEOUT = 240
 
 
-class Processes:
-    """Starts searches, and leaves none behind."""
+class Searches:
+    """Starts searches in one folder, and leaves none running."""
 
-    def __init__(self, directory):
-        self.directory = directory
+    def __init__(self, root):
+        self.directory = root / "search"
+        self.gate = root / "gate"
         self.running = []
 
-    def start(self, **environment):
+    def start(self, epochs, **environment):
+        """A process that waits for the gate after some epochs."""
         process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), "--directory", str(self.directory)],
+            [sys.executable, SCRIPT, self.directory, str(epochs), self.gate],
             env={**os.environ, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        self.running.append(process)
+        # One that waits for another that failed would wait for ever.
+        timer = threading.Timer(TIMEOUT, process.kill)
+        timer.start()
+        self.running.append((process, timer))
         return process
 
     def table(self):
-        """The trials in the folder, seen from outside of the search."""
-        tuner = keras_tuner.RandomSearch(
-            hypermodel(), "val_loss", max_trials=4, directory=self.directory
-        )
-        return {row["trial_id"]: row for row in trial_table(tuner)}
+        """The trials in the folder by their numbers, seen from outside."""
+        table = trial_table(random_search(self.directory))
+        return {row["trial_id"]: row for row in table}
 
     def stop(self):
-        for process in self.running:
+        for process, timer in self.running:
+            timer.cancel()
             process.kill()
             process.communicate()
 
 
 @pytest.fixture
-def processes(tmp_path):
-    processes = Processes(tmp_path / "search")
-    yield processes
-    processes.stop()
+def searches(tmp_path):
+    searches = Searches(tmp_path)
+    yield searches
+    searches.stop()
 
 
-def wait_for_epochs(process, count):
-    for line in process.stdout:
-        count -= line.startswith("epoch")
-        if not count:
-            return
-    raise AssertionError("The search ended before.")
+def wait_until_it_waits(process):
+    assert "waiting\n" in process.stdout
 
 
 def kill(process):
@@ -71,11 +70,10 @@ def kill(process):
 
 
 def finish(*processes):
-    deadline = time.monotonic() + TIMEOUT
     for process in processes:
-        output, _ = process.communicate(timeout=deadline - time.monotonic())
+        output, _ = process.communicate()
         assert process.returncode == 0
-        assert "done" in output
+        assert output.endswith("done\n")
 
 
 def files(directory):
@@ -89,36 +87,31 @@ def statuses(table):
 
 
 @pytest.mark.slow
-def test_a_killed_search_repeats_the_running_trial_alone(processes, tmp_path):
-    # Three epochs a trial: the fifth is in the middle of the second trial.
-    process = processes.start()
-    wait_for_epochs(process, 5)
+def test_a_killed_search_repeats_the_running_trial_alone(searches, tmp_path):
+    # Three epochs a trial: in the second trial.
+    process = searches.start(5)
+    wait_until_it_waits(process)
     kill(process)
-    before, written = processes.table(), files(tmp_path)
+    before = searches.table()
     assert statuses(before) == ["COMPLETED", "RUNNING"]
+    written = files(searches.directory)
 
-    finish(processes.start())
-    after = processes.table()
+    searches.gate.touch()
+    finish(searches.start(0))
+    after = searches.table()
     assert statuses(after) == ["COMPLETED"] * 4
     assert after["0"] == before["0"]
     assert after["1"]["hyperparameters"] == before["1"]["hyperparameters"]
-    untouched = [path for path, t in files(tmp_path).items() if written.get(path) == t]
-    assert [path.parent.name for path in untouched] == ["trial_0"]
-
-
-@pytest.mark.slow
-def test_a_killed_search_finds_what_it_would_have_found(processes, tmp_path):
-    process = processes.start()
-    wait_for_epochs(process, 2)
-    kill(process)
-    finish(processes.start())
-    whole = Processes(tmp_path / "whole")
-    process = whole.start()
-    try:
-        finish(process)
-    finally:
-        whole.stop()
-    assert processes.table() == whole.table()
+    rewritten = files(searches.directory).items() - written.items()
+    assert {path.parent.name for path, _ in rewritten} == {
+        "trial_1",
+        "trial_2",
+        "trial_3",
+    }
+    # As if it had not been killed.
+    whole = search(random_search(tmp_path / "whole"), epochs=3)
+    scores = {row["trial_id"]: row["score"] for row in whole}
+    assert {name: row["score"] for name, row in after.items()} == pytest.approx(scores)
 
 
 def free_port():
@@ -128,22 +121,27 @@ def free_port():
 
 
 @pytest.mark.slow
-def test_chief_and_workers_share_the_trials_and_survive_a_killed_one(processes):
+def test_chief_and_workers_share_the_trials_and_survive_a_killed_one(
+    searches, tmp_path
+):
     address = {
         "KERASTUNER_ORACLE_IP": "127.0.0.1",
         "KERASTUNER_ORACLE_PORT": str(free_port()),
     }
 
     def start(name):
-        return processes.start(KERASTUNER_TUNER_ID=name, **address)
+        return searches.start(1, KERASTUNER_TUNER_ID=name, **address)
 
     chief, first, second = map(start, ("chief", "worker_0", "worker_1"))
-    wait_for_epochs(first, 1)
-    wait_for_epochs(second, 1)
-    assert statuses(processes.table())[:2] == ["RUNNING", "RUNNING"]
+    wait_until_it_waits(first)
+    wait_until_it_waits(second)
+    assert statuses(searches.table()) == ["RUNNING", "RUNNING"]
     kill(second)
-    # Under its name the trial that it left behind is handed out again.
+    searches.gate.touch()
+    # Under its name, what it was at is handed out again.
     finish(first, start("worker_1"), chief)
-    table = processes.table()
+    table = searches.table()
     assert statuses(table) == ["COMPLETED"] * 4
-    assert len({row["hyperparameters"]["max_phase"] for row in table.values()}) == 4
+    whole = search(random_search(tmp_path / "whole"), epochs=3)
+    scores = {row["trial_id"]: row["score"] for row in whole}
+    assert {name: row["score"] for name, row in table.items()} == pytest.approx(scores)
