@@ -3,15 +3,7 @@ import sys
 
 import pytest
 
-from keras_lru import tuner
-
-
-def test_public_names_are_these():
-    assert sorted(tuner.__all__) == [
-        "LRUHyperModel",
-        "ring_hyperparameters",
-        "trial_table",
-    ]
+import keras_lru.tuner  # noqa: F401
 
 
 def test_without_keras_tuner_says_what_to_install(monkeypatch):

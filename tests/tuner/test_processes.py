@@ -50,7 +50,8 @@ class Searches:
         for process, timer in self.running:
             timer.cancel()
             process.kill()
-            process.communicate()
+            process.wait()
+            process.stdout.close()
 
 
 @pytest.fixture

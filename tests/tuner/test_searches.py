@@ -39,7 +39,15 @@ def make(tmp_path):
 
 # Too few scores for scikit-learn to fit a model to.
 @pytest.mark.filterwarnings("ignore:The optimal value found for dimension")
-@pytest.mark.parametrize("kind", TUNERS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "random",
+        "hyperband",
+        pytest.param("bayesian", marks=pytest.mark.slow),
+        pytest.param("grid", marks=pytest.mark.slow),
+    ],
+)
 def test_every_tuner_searches_and_repeats_itself(kind, make):
     first, second = (search(make(kind, directory=name)) for name in ("a", "b"))
     assert len(first) >= 3
@@ -50,6 +58,7 @@ def test_every_tuner_searches_and_repeats_itself(kind, make):
     assert len(set(scores)) > 1
 
 
+@pytest.mark.slow
 def test_other_seeds_give_other_trials_and_scores(make):
     first, trials, scores = (
         search(make("random", hypermodel(seed=seed), str(number), tuner_seed))
