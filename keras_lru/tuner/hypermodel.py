@@ -235,8 +235,10 @@ class LRUHyperModel(keras_tuner.HyperModel):
             `get_best_models`.
         """
         settings = self.resolve(hp)
-        if settings != self._trained:
-            self._trained, self._executions = settings, 0
+        # Hyperband's later trials have the settings of an earlier one.
+        trial = {**settings, "epochs": hp.values.get("tuner/epochs")}
+        if trial != self._trained:
+            self._trained, self._executions = trial, 0
         arguments = {name: settings[name] for name in _OF_MODEL if name in settings}
         if self.seed is not None:
             arguments["seed"] = derive_seed(self.seed, "model", self._executions)
@@ -318,32 +320,9 @@ class LRUHyperModel(keras_tuner.HyperModel):
                 "`batch_size` must not be passed to `search`, as it is searched. "
                 f"Received: batch_size={batch_size!r}"
             )
-        if x is not None:
-            data = {
-                "x": self._with_batch_size("x", x, batch_size),
-                "epochs": epochs or 1,
-                "steps_per_epoch": steps_per_epoch,
-            }
-        elif self.preset is not None:
-            data = load_preset_data(
-                self.preset,
-                batch_size,
-                epochs,
-                initial_epoch,
-                steps_per_epoch,
-                validation_data is None,
-                {"seed": self.seed or 0, **self._data_options},
-            )
-        else:
-            raise FatalValueError(
-                "`x` must be passed to `search`: there is no preset to load data of. "
-                "Received: x=None"
-            )
-        if validation_data is not None:
-            data["validation_data"] = self._with_batch_size(
-                "validation_data", validation_data, batch_size
-            )
-
+        data = self._data(
+            x, validation_data, batch_size, epochs, initial_epoch, steps_per_epoch
+        )
         # A model that KerasTuner could not build has lost the earlier trial's state.
         epochs_done = initial_epoch if model.optimizer.built else 0
         schedule = TrialSchedule(
@@ -377,6 +356,37 @@ class LRUHyperModel(keras_tuner.HyperModel):
             drop_compiled_programs()
         _check_finite(history.history)
         return history
+
+    def _data(
+        self, x, validation_data, batch_size, epochs, initial_epoch, steps_per_epoch
+    ):
+        """Arguments of the model's `fit`: what was given, or the preset's."""
+        if x is not None:
+            data = {
+                "x": self._with_batch_size("x", x, batch_size),
+                "epochs": epochs or 1,
+                "steps_per_epoch": steps_per_epoch,
+            }
+        elif self.preset is not None:
+            data = load_preset_data(
+                self.preset,
+                batch_size,
+                epochs,
+                initial_epoch,
+                steps_per_epoch,
+                validation_data is None,
+                {"seed": self.seed or 0, **self._data_options},
+            )
+        else:
+            raise FatalValueError(
+                "`x` must be passed to `search`: there is no preset to load data of. "
+                "Received: x=None"
+            )
+        if validation_data is not None:
+            data["validation_data"] = self._with_batch_size(
+                "validation_data", validation_data, batch_size
+            )
+        return data
 
     @property
     def _searches_batch_size(self):

@@ -374,6 +374,16 @@ def test_executions_of_a_trial_differ_and_repeat():
     assert not np.array_equal(starts(hypermodel(seed=1))[0], first)
 
 
+def test_a_trial_that_goes_on_is_no_further_execution():
+    # Else a search that was killed in between would end elsewhere.
+    first = hyperparameters(**{"learning_rate": 0.01, "tuner/epochs": 1})
+    second = hyperparameters(**{"learning_rate": 0.01, "tuner/epochs": 2})
+    hyper = hypermodel()
+    hyper.fit(first, hyper.build(first), X, Y, verbose=0)
+    weights, fresh = (h.build(second).get_weights()[0] for h in (hyper, hypermodel()))
+    np.testing.assert_array_equal(weights, fresh)
+
+
 @pytest.fixture
 def loaded(monkeypatch):
     """In place of the datasets' `load`: keeps the calls."""
