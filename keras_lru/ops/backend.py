@@ -1,5 +1,7 @@
 """The one module that asks which backend, and which device, runs."""
 
+import contextlib
+
 import keras
 from keras import ops
 
@@ -37,15 +39,36 @@ def differentiates_loops() -> bool:
     return keras.backend.backend() != "jax"
 
 
-def drop_compiled_programs() -> None:
-    """Free the memory of compiled programs, where the backend keeps them for ever.
+@contextlib.contextmanager
+def drop_compiled_programs():
+    """Free afterwards what the backend would keep for ever of programs compiled within.
 
-    JAX does, even those of models that are gone. What is called again is compiled anew.
+    JAX keeps programs, even those of models that are gone. It drops those compiled
+    before with them: what is called again is compiled anew. TensorFlow keeps the
+    gradients of `custom_gradient`, and through them all graphs; the gradients that were
+    there before stay.
     """
     if keras.backend.backend() == "jax":
         import jax
 
-        jax.clear_caches()
+        try:
+            yield
+        finally:
+            jax.clear_caches()
+    elif keras.backend.backend() == "tensorflow":
+        from tensorflow.python.framework import ops as tf_ops
+
+        # TensorFlow's own, and not public: a change there must not stop a training.
+        gradients = getattr(tf_ops.gradient_registry, "_registry", {})
+        before = set(gradients)
+        try:
+            yield
+        finally:
+            for name in set(gradients) - before:
+                if name.startswith("CustomGradient-"):
+                    del gradients[name]
+    else:
+        yield
 
 
 def saved_model_options(shapes) -> dict:

@@ -343,17 +343,17 @@ class LRUHyperModel(keras_tuner.HyperModel):
         # The schedule is part of a program compiled before.
         model.train_function = None
         try:
-            history = model.fit(
-                y=y,
-                batch_size=batch_size,
-                initial_epoch=initial_epoch,
-                validation_split=validation_split,
-                callbacks=callbacks,
-                **{**data, **kwargs},
-            )
+            with drop_compiled_programs():
+                history = model.fit(
+                    y=y,
+                    batch_size=batch_size,
+                    initial_epoch=initial_epoch,
+                    validation_split=validation_split,
+                    callbacks=callbacks,
+                    **{**data, **kwargs},
+                )
         finally:
             self._executions += 1
-            drop_compiled_programs()
         _check_finite(history.history)
         return history
 

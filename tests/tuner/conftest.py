@@ -1,3 +1,4 @@
+import contextlib
 import gc
 
 import pytest
@@ -9,7 +10,15 @@ from keras_lru.tuner import hypermodel
 def dropped(monkeypatch):
     """Counts the calls that would make all other tests compile again."""
     calls = []
-    monkeypatch.setattr(hypermodel, "drop_compiled_programs", lambda: calls.append(1))
+
+    @contextlib.contextmanager
+    def count():
+        try:
+            yield
+        finally:
+            calls.append(1)
+
+    monkeypatch.setattr(hypermodel, "drop_compiled_programs", count)
     return calls
 
 
