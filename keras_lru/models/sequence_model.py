@@ -11,6 +11,19 @@ from keras_lru.saved_model_folder import saved_model_folder
 class SequenceModel(keras.Model):
     """A model of sequences, the base of the models of this package."""
 
+    def build_from_config(self, config):
+        """Creates the weights, and the optimizer's if the model is compiled.
+
+        `load_weights` then has somewhere to load the optimizer's state to: KerasTuner
+        goes on with a trial in this way.
+
+        Args:
+            config: What `get_build_config` returned.
+        """
+        super().build_from_config(config)
+        if self.built and getattr(self, "optimizer", None) is not None:
+            self.optimizer.build(self.trainable_variables)
+
     def export(
         self,
         filepath,

@@ -39,6 +39,38 @@ def differentiates_loops() -> bool:
     return keras.backend.backend() != "jax"
 
 
+@contextlib.contextmanager
+def drop_compiled_programs():
+    """Free afterwards what the backend would keep for ever of programs compiled within.
+
+    JAX keeps programs, even those of models that are gone. It drops those compiled
+    before with them: what is called again is compiled anew. TensorFlow keeps the
+    gradients of `custom_gradient`, and through them all graphs; the gradients that were
+    there before stay.
+    """
+    if keras.backend.backend() == "jax":
+        import jax
+
+        try:
+            yield
+        finally:
+            jax.clear_caches()
+    elif keras.backend.backend() == "tensorflow":
+        from tensorflow.python.framework import ops as tf_ops
+
+        # TensorFlow's own, and not public: a change there must not stop a training.
+        gradients = getattr(tf_ops.gradient_registry, "_registry", {})
+        before = set(gradients)
+        try:
+            yield
+        finally:
+            for name in set(gradients) - before:
+                if name.startswith("CustomGradient-"):
+                    del gradients[name]
+    else:
+        yield
+
+
 def saved_model_options(shapes) -> dict:
     """Keyword arguments for Keras's SavedModel export of an endpoint.
 

@@ -89,7 +89,8 @@ def test_configs_have_the_benchmark_s_sizes():
     assert LraPathfinder.BUILDER_CONFIGS[0].name == "32_14"
     for size in (32, 64, 128, 256):
         assert {f"{size}_{length}" for length in (6, 9, 14)} < set(configs)
-    assert configs["32_6_short"].num_examples("train") == 40_000
+    assert configs["32_6_plain"].num_examples("train") == 40_000
+    assert configs["32_6_plain"].spec().num_distractors == 0
     assert configs["128_9"].settings() == {
         "train_examples": 160_000,
         "validation_examples": 20_000,
@@ -98,6 +99,7 @@ def test_configs_have_the_benchmark_s_sizes():
         "size": 128,
         "contour_length": 9,
         "single_dashes": False,
+        "distractors": True,
         "original": False,
     }
     assert configs["256_6_original"].original
@@ -256,6 +258,7 @@ def test_bad_line_of_metadata_is_told(tmp_path, release, line, message):
         ({"test_examples": 0}, "test_examples"),
         ({"original": True, "train_examples": 100}, "train_examples"),
         ({"original": True, "single_dashes": True}, "single_dashes"),
+        ({"original": True, "distractors": False}, "distractors"),
     ],
 )
 def test_config_refuses(arguments, name):

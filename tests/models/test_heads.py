@@ -138,6 +138,14 @@ def test_weights_file_and_clone(tmp_path, kind):
     )
 
 
+def test_building_from_a_config_builds_the_optimizer_too():
+    # KerasTuner then loads weights, and the optimizer's state with them.
+    model = compiled(SequenceRegressor(3, **SMALL))
+    model.build_from_config({"input_shape": [None, None, 2]})
+    assert model.optimizer.built
+    SequenceRegressor(3, **SMALL).build_from_config({"input_shape": [None, None, 2]})
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_config_round_trip(kind):
     model = kind(

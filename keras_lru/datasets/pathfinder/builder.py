@@ -32,6 +32,7 @@ class PathfinderConfig(GeneratedConfig):
         size: 32, 64, 128 (the task also called PathX) or 256.
         contour_length: Dashes of each long curve: 6, 9 or 14 (the benchmark's).
         single_dashes: Whether single dashes fill the space left.
+        distractors: Whether there are shorter curves beside the two long ones.
         original: Whether to read the benchmark's own images from `manual_dir` instead
             of generating any: all there are, shuffled by `seed`, 80 % of them for
             training, 10 % for validation and 10 % for testing.
@@ -39,8 +40,8 @@ class PathfinderConfig(GeneratedConfig):
 
     Raises:
         ValueError: If `size` or `contour_length` is not one of these, if `original`
-            comes with a number of examples or with single dashes, and as of
-            `GeneratedConfig`.
+            comes with a number of examples, with single dashes or without distractors,
+            and as of `GeneratedConfig`.
 
     Example:
         >>> from keras_lru.datasets import PathfinderConfig
@@ -54,13 +55,15 @@ class PathfinderConfig(GeneratedConfig):
     size: int = 32
     contour_length: int = 14
     single_dashes: bool = False
+    distractors: bool = True
     original: bool = False
 
     def __post_init__(self):
         super().__post_init__()
         self.spec()
         if self.original:
-            for name in (*(f"{split}_examples" for split in SPLITS), "single_dashes"):
+            sizes = (f"{split}_examples" for split in SPLITS)
+            for name in (*sizes, "single_dashes", "distractors"):
                 value = getattr(self, name)
                 if value != getattr(PathfinderConfig, name):
                     raise ValueError(
@@ -71,7 +74,8 @@ class PathfinderConfig(GeneratedConfig):
     def spec(self) -> PathfinderSpec:
         """What the images are made of."""
         spec = pathfinder_spec(self.size, self.contour_length)
-        return dataclasses.replace(spec, single_dashes=self.single_dashes)
+        changes = {} if self.distractors else {"distractor_dashes": 0}
+        return dataclasses.replace(spec, single_dashes=self.single_dashes, **changes)
 
 
 class LraPathfinder(GeneratedBuilder):
@@ -94,10 +98,11 @@ class LraPathfinder(GeneratedBuilder):
         for contour_length in reversed(CONTOUR_LENGTHS)
     ] + [
         PathfinderConfig(
-            name=f"{size}_6_short",
-            description=f"{size} x {size} pixels, curves of 6 dashes; fewer images.",
+            name=f"{size}_6_plain",
+            description=f"{size} x {size} pixels, two curves of 6 dashes, few images.",
             size=size,
             contour_length=6,
+            distractors=False,
             train_examples=train_examples,
             validation_examples=2_000,
             test_examples=2_000,

@@ -1,0 +1,66 @@
+"""What to search a setting over: a number, a range, or a list of choices."""
+
+import math
+import numbers
+
+
+def check_space(name, space, low=-math.inf, high=math.inf, integer=False, log=False):
+    """Raise `ValueError` unless `space` says what a hyperparameter may be.
+
+    Args:
+        name: The argument's name.
+        space: A number, which is not searched; a tuple `(low, high)`, a range; or a
+            list of numbers to choose from.
+        low: Smallest number allowed.
+        high: Largest number allowed.
+        integer: Whether the numbers must be integers.
+        log: Whether a range is searched on a logarithmic scale, and must be above 0.
+
+    Returns:
+        `space`, its numbers as Python's integers or floats.
+    """
+    several = isinstance(space, tuple | list)
+    values = list(space) if several else [space]
+    kind = numbers.Integral if integer else numbers.Real
+    valid = bool(values) and all(
+        isinstance(value, kind)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and low <= value <= high
+        for value in values
+    )
+    if valid and isinstance(space, tuple):
+        valid = len(values) == 2 and values[0] < values[1]
+        valid = valid and (values[0] > 0 or not log)
+    if not valid:
+        above_0 = ", above 0," if log else ""
+        raise ValueError(
+            f"`{name}` must be {'an integer' if integer else 'a number'} in "
+            f"[{low}, {high}], or a range (low, high){above_0} or a list of these. "
+            f"Received: {name}={space!r}"
+        )
+    values = [int(value) if integer else float(value) for value in values]
+    return type(space)(values) if several else values[0]
+
+
+def suggest(hp, name, space, log=False):
+    """The value of a hyperparameter; a number stands for itself.
+
+    Args:
+        hp: A `keras_tuner.HyperParameters`.
+        name: Name of the hyperparameter.
+        space: As `check_space` returns it.
+        log: Whether to search a range on a logarithmic scale; of integers only those
+            that are a power of two times the lowest.
+
+    Returns:
+        A float or an integer, whichever `space` is made of.
+    """
+    if isinstance(space, list):
+        return hp.Choice(name, space)
+    if not isinstance(space, tuple):
+        return space
+    sampling = "log" if log else "linear"
+    if isinstance(space[0], int):
+        return hp.Int(name, *space, step=2 if log else 1, sampling=sampling)
+    return hp.Float(name, *space, sampling=sampling)
