@@ -17,6 +17,7 @@ def ring_hyperparameters(
     prefix: str = "",
     r_max: tuple[float, float] | list[float] = (0.9, 0.9999),
     r_min_fraction: tuple[float, float] | list[float] = (0.0, 1.0),
+    r_min: list[float] | None = None,
     max_phase: tuple[float, float] | list[float] = (math.pi / 100, 2 * math.pi),
     fixed: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
@@ -27,7 +28,7 @@ def ring_hyperparameters(
     searched as a fraction of `r_max`, which no draw can exceed: KerasTuner keeps the
     bounds that a hyperparameter had at first, so they can't depend on another one.
     The hyperparameters are named `one_minus_r_max`, `r_min_fraction` and `max_phase`;
-    a list of choices for `r_max` makes one named `r_max`.
+    lists of choices for `r_max` and `r_min` make some of these names: a grid.
 
     Args:
         hp: The `keras_tuner.HyperParameters` of a trial.
@@ -36,6 +37,8 @@ def ring_hyperparameters(
             in [0, 1].
         r_min_fraction: `r_min / r_max`: a tuple `(low, high)` or a list of choices, in
             [0, 1].
+        r_min: In place of `r_min_fraction`, a list of choices for the inner radius,
+            none above any `r_max`.
         max_phase: Largest phase in radians: a tuple `(low, high)` of numbers above 0,
             or a list of choices of at least 0.
         fixed: Values of `r_min`, `r_max` or `max_phase` that are not searched. An
@@ -68,8 +71,18 @@ def ring_hyperparameters(
             "`r_max` must be a range below 1, as `1 - r_max` is searched on a "
             f"logarithmic scale. Received: r_max={r_max}"
         )
+    if r_min is None:
+        r_min = fixed.get("r_min")
+    elif "r_min" in fixed or not isinstance(r_min, list):
+        raise ValueError(
+            "`r_min` must be a list of choices, and not in `fixed` too. Received: "
+            f"r_min={r_min!r}, fixed={fixed!r}"
+        )
+    else:
+        r_min = check_space("r_min", r_min, 0, 1)
+    largest = max(r_min) if isinstance(r_min, list) else r_min or 0.0
     smallest = min(r_max) if isinstance(r_max, tuple | list) else r_max
-    check_ring(fixed.get("r_min", 0.0), smallest)
+    check_ring(largest, smallest)
 
     if isinstance(r_max, tuple):
         low, high = r_max
@@ -79,8 +92,8 @@ def ring_hyperparameters(
         r_max = min(max(1 - distance, low), high)
     else:
         r_max = suggest(hp, f"{prefix}r_max", r_max)
-    if "r_min" in fixed:
-        r_min = fixed["r_min"]
+    if r_min is not None:
+        r_min = suggest(hp, f"{prefix}r_min", r_min)
     else:
         fraction = suggest(hp, f"{prefix}r_min_fraction", r_min_fraction)
         r_min = min(fraction, 1.0) * r_max

@@ -62,6 +62,18 @@ def test_every_draw_with_fixed_values_is_legal(places, r_max, r_min, data):
     assert {name: ring[name] for name in kept} == fixed
 
 
+def test_a_grid_of_both_radii():
+    grid = {"r_min": [0.0, 0.5, 0.9], "r_max": [0.9, 0.99, 0.999]}
+    ring, hp = draw([0.5, 0.99, 0.5], **grid)
+    assert [entry.name for entry in hp.space] == ["r_max", "r_min", "max_phase"]
+    assert (ring["r_max"], ring["r_min"]) == (0.99, 0.9)
+    for wrong in ([0.95], (0.0, 0.5), 0.5, [-0.1]):
+        with pytest.raises(ValueError, match=r"`r_min`"):
+            draw([0.5] * 3, **{**grid, "r_min": wrong})
+    with pytest.raises(ValueError, match=r"`r_min` must be a list .* not in `fixed`"):
+        draw([0.5] * 3, **grid, fixed={"r_min": 0.0})
+
+
 @given(st.tuples(BELOW_1, BELOW_1, BELOW_1), st.lists(UNIT, min_size=1, unique=True))
 def test_every_choice_is_legal(places, choices):
     ring, _ = draw(places, r_max=choices, r_min_fraction=choices, max_phase=choices)

@@ -1,0 +1,249 @@
+"""Search the ring of the eigenvalues, and the learning rate, with KerasTuner.
+
+    python examples/tune_ring.py --task digits --trials 8
+    python examples/tune_ring.py --task smnist --tuner bayesian --trials 20
+    python examples/tune_ring.py --task listops --also state_size dropout
+
+Tasks: digits (1 797 images that come with scikit-learn, no network needed), or one of
+`keras_lru.models.get_preset`, at `--scale`. A trial is a training run of `--epochs`,
+its score the best accuracy on validation data. The first line takes about two minutes
+on two CPU cores. `--tuner grid` goes through the rings of the paper's Table 5.
+
+Into `--directory` go KerasTuner's own files, trials.csv, trials.json, ring.png
+(accuracy over r_min and r_max, as in the paper's Table 5, and against max_phase),
+eigenvalues.png (the best trial's, before and after training), and best.json:
+
+    python examples/train_lra.py --task smnist --hyperparameters .../best.json
+
+After Ctrl-C, or kill -9, the same command with `--resume` goes on: finished trials are
+kept. Several processes search together when KERASTUNER_TUNER_ID ("chief", "tuner0", …),
+KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT are set; the chief draws the pictures.
+"""
+
+import argparse
+import csv
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+SPACES = {
+    "state_size": (16, 128),
+    "units": (16, 128),
+    "depth": (1, 4),
+    "dropout": (0.0, 0.3),
+    "batch_size": (16, 64),
+    "recurrent_lr_factor": (0.1, 1.0),
+    "weight_decay": (0.0, 0.1),
+}
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--task", default="digits")
+    parser.add_argument("--scale", default="tiny", help="paper, small or tiny")
+    parser.add_argument(
+        "--tuner", choices=["random", "hyperband", "bayesian", "grid"], default="random"
+    )
+    parser.add_argument(
+        "--trials", type=int, default=8, help="hyperband: how often it is repeated"
+    )
+    parser.add_argument("--epochs", type=int, default=6, help="of a trial, at most")
+    parser.add_argument("--patience", type=int, help="epochs without a lower loss")
+    parser.add_argument(
+        "--also", nargs="+", choices=sorted(SPACES), default=[], help="searched too"
+    )
+    parser.add_argument("--backend", choices=["jax", "tensorflow"], default="jax")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--data-dir", help="where TFDS keeps data; its default")
+    parser.add_argument("--directory", type=Path, help="default: runs/tune/…")
+    parser.add_argument("--resume", action="store_true", help="go on with a search")
+    args = parser.parse_args()
+    for name in ("trials", "epochs", "patience"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            parser.error(f"--{name} must be at least 1. Received: {value}")
+    if args.seed < 0:
+        parser.error(f"--seed must be at least 0. Received: {args.seed}")
+    if args.directory is None:
+        args.directory = Path("runs/tune") / f"{args.task}-{args.tuner}-{args.seed}"
+    return args
+
+
+def load_digits():
+    """Digits as `(images, 64, 1)` in [-1, 1], every fifth one kept for validation."""
+    from sklearn import datasets
+
+    pixels, labels = datasets.load_digits(return_X_y=True)
+    pixels = (pixels[..., None] / 8.0 - 1.0).astype("float32")
+    validation = np.arange(len(labels)) % 5 == 0
+    return {
+        "x": pixels[~validation],
+        "y": labels[~validation],
+        "validation_data": (pixels[validation], labels[validation]),
+    }
+
+
+def make_hypermodel(args):
+    """The hypermodel, and the data that its search needs."""
+    options = {name: SPACES[name] for name in args.also}
+    options |= {"patience": args.patience, "seed": args.seed}
+    if args.tuner == "grid":
+        # The paper's grid, Table 5; ranges can't be gone through.
+        ring = {"r_min": [0.0, 0.5, 0.9], "r_max": [0.9, 0.99, 0.999]}
+        options["ring"] = {**ring, "fixed": {"max_phase": 2 * np.pi}}
+        options["learning_rate"] = 0.004
+    if args.task != "digits":
+        preset = get_preset(args.task, args.scale)
+        data_options = {"data_dir": args.data_dir, "download": True}
+        return LRUHyperModel(preset, data_options=data_options, **options), {}
+    arguments = {"num_classes": 10, "depth": 2, "units": 32, "state_size": 32}
+    arguments = {k: v for k, v in arguments.items() if k not in args.also}
+    hypermodel = LRUHyperModel(
+        model=SequenceClassifier,
+        arguments={**arguments, "norm_momentum": 0.9},
+        **{"batch_size": 50, "recurrent_lr_factor": 0.5, **options},
+    )
+    return hypermodel, load_digits()
+
+
+def make_tuner(args, hypermodel):
+    common = {
+        "hypermodel": hypermodel,
+        "objective": keras_tuner.Objective("val_accuracy", "max"),
+        "seed": args.seed,
+        "directory": args.directory,
+        "project_name": "tuner",
+        # Otherwise KerasTuner deletes what is there.
+        "overwrite": False,
+    }
+    if args.tuner == "hyperband":
+        return keras_tuner.Hyperband(
+            max_epochs=args.epochs, hyperband_iterations=args.trials, **common
+        )
+    kinds = {
+        "random": keras_tuner.RandomSearch,
+        "bayesian": keras_tuner.BayesianOptimization,
+        "grid": keras_tuner.GridSearch,
+    }
+    return kinds[args.tuner](max_trials=args.trials, **common)
+
+
+def write_tables(table, directory):
+    (directory / "trials.json").write_text(json.dumps(table, indent=2))
+    names = list(dict.fromkeys(name for row in table for name in row["settings"]))
+    with open(directory / "trials.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["trial_id", "status", "score", *names])
+        for row in table:
+            settings = [row["settings"].get(name) for name in names]
+            writer.writerow([row["trial_id"], row["status"], row["score"], *settings])
+
+
+def print_table(table, count=10):
+    names = [name for name in table[0]["settings"] if varies(table, name)]
+    print("\naccuracy", *(f"{name:>12}" for name in names))
+    for row in table[:count]:
+        score = row["status"] if row["score"] is None else f"{100 * row['score']:.2f} %"
+        values = (f"{row['settings'][name]:12.5g}" for name in names)
+        print(f"{score:>8}", *values)
+
+
+def varies(table, name):
+    return len({row["settings"][name] for row in table}) > 1
+
+
+def draw_ring(table, path):
+    """Accuracy over the ring, and against the largest phase."""
+    finished = [row for row in table if row["score"] is not None]
+    score = np.array([100 * row["score"] for row in finished])
+    r_min, r_max, phase = (
+        np.array([row["settings"][name] for row in finished])
+        for name in ("r_min", "r_max", "max_phase")
+    )
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    points = axes[0].scatter(r_min, 1 - r_max, c=score, s=60, edgecolors="0.4")
+    figure.colorbar(points, ax=axes[0], label="accuracy, %")
+    axes[0].set(xlabel="r_min", ylabel="1 - r_max", yscale="log", title="The ring")
+    axes[0].invert_yaxis()
+    axes[1].scatter(phase, score)
+    axes[1].set(xlabel="max_phase", ylabel="accuracy, %", xscale="log")
+    axes[1].set(title="The largest phase")
+    axes[1].grid(alpha=0.3)
+    figure.savefig(path, dpi=100)
+
+
+def draw_eigenvalues(tuner, path):
+    """The best trial's eigenvalues, as they were drawn and as they were trained."""
+    hp = tuner.get_best_hyperparameters()[0]
+    trained = tuner.get_best_models()[0]
+    initial = tuner.hypermodel.build(hp)
+    initial.build_from_config(trained.get_build_config())
+    figure, axes = plt.subplots(1, 2, figsize=(9, 4.5), layout="constrained")
+    for axis, model, when in (
+        (axes[0], initial, "before"),
+        (axes[1], trained, "after"),
+    ):
+        plot_eigenvalues(model, ax=axis)
+        axis.set_title(f"The best trial {when} training")
+    figure.savefig(path, dpi=100)
+
+
+def main(args):
+    role = os.environ.get("KERASTUNER_TUNER_ID", "")
+    searched = (args.directory / "tuner" / "oracle.json").exists()
+    if searched and not args.resume and not role:
+        raise ValueError(
+            f"{args.directory} holds a search already: add --resume to go on with it, "
+            "or choose another --directory."
+        )
+    start = time.perf_counter()
+    hypermodel, data = make_hypermodel(args)
+    tuner = make_tuner(args, hypermodel)
+    if args.tuner != "hyperband":
+        data["epochs"] = args.epochs
+    tuner.search(verbose=1 if sys.stdout.isatty() else 2, **data)
+    if role and role != "chief":
+        return
+
+    table = trial_table(tuner)
+    write_tables(table, args.directory)
+    print_table(table)
+    if table[0]["score"] is None:
+        sys.exit("No trial was completed.")
+    best = args.directory / "best.json"
+    best.write_text(json.dumps(table[0]["settings"], indent=2))
+    draw_ring(table, args.directory / "ring.png")
+    draw_eigenvalues(tuner, args.directory / "eigenvalues.png")
+    print(
+        f"\nBest:  {best}\nTrials: {args.directory / 'trials.csv'}\n"
+        f"Time:  {time.perf_counter() - start:.0f} s on {args.backend}"
+    )
+
+
+if __name__ == "__main__":
+    args = parse_args()
+    # Keras reads its backend when it is imported.
+    os.environ["KERAS_BACKEND"] = args.backend
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import keras_tuner
+    import matplotlib
+    import numpy as np
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    from keras_lru.visualization import plot_eigenvalues
+
+    from keras_lru import SequenceClassifier
+    from keras_lru.models import get_preset
+    from keras_lru.tuner import LRUHyperModel, trial_table
+
+    try:
+        main(args)
+    except (ValueError, OSError) as error:
+        sys.exit(f"tune_ring.py: error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("\nInterrupted. The same command with --resume goes on from here.")
