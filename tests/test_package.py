@@ -1,5 +1,6 @@
 """What the package exposes, and what importing it costs."""
 
+import importlib
 import subprocess
 import sys
 
@@ -40,12 +41,21 @@ PUBLIC = {
         "make_optimizer",
         "warmup_cosine",
     ],
+    "keras_lru.visualization": [
+        "SpectrumLogger",
+        "find_eigenvalues",
+        "half_lives",
+        "plot_eigenvalues",
+        "plot_half_lives",
+        "plot_impulse_responses",
+        "plot_spectrum_history",
+    ],
 }
 
 
 def test_public_names_are_these():
     for module, names in PUBLIC.items():
-        exposed = sys.modules[module]
+        exposed = importlib.import_module(module)
         assert sorted(exposed.__all__) == sorted(names), module
         assert all(hasattr(exposed, name) for name in names)
 
@@ -64,6 +74,11 @@ print(*sorted(after - before - set(sys.stdlib_module_names)))
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
     )
     assert process.stdout.split() == ["keras_lru"]
+
+
+def test_visualization_brings_no_matplotlib_before_it_draws():
+    code = "import sys, keras_lru.visualization; assert 'matplotlib' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_version_is_a_version():
