@@ -76,10 +76,5 @@ print(*sorted(after - before - set(sys.stdlib_module_names)))
     assert process.stdout.split() == ["keras_lru"]
 
 
-def test_visualization_brings_no_matplotlib_before_it_draws():
-    code = "import sys, keras_lru.visualization; assert 'matplotlib' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
 def test_version_is_a_version():
     assert [part.isdigit() for part in keras_lru.__version__.split(".")] == [True] * 3

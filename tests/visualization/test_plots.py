@@ -10,7 +10,6 @@ import pytest
 
 from keras_lru import LRU
 from keras_lru.visualization import (
-    SpectrumLogger,
     find_eigenvalues,
     plot_eigenvalues,
     plot_half_lives,
@@ -212,6 +211,12 @@ def test_without_matplotlib_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r'pip install "keras-lru\[plot\]"'):
         plot_eigenvalues([0.5])
-    # The callback draws nothing.
-    SpectrumLogger()
-    importlib.import_module("keras_lru.visualization")
+
+
+def test_the_callback_needs_no_matplotlib(monkeypatch):
+    for name in list(sys.modules):
+        if name.startswith("keras_lru.visualization"):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    visualization = importlib.import_module("keras_lru.visualization")
+    assert visualization.SpectrumLogger().records == []
