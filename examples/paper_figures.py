@@ -326,23 +326,35 @@ def figure_8(seed):
     return figure
 
 
-def white_noise_gain(ring, normalize, seed):
-    """Mean of ‖x_∞‖² over E‖Bu‖² in one run: one draw of the weights."""
-    layer = keras_lru.LRU(
+def white_noise_layer(ring, normalize, seed):
+    return keras_lru.LRU(
         *(1, 500, *ring),
         normalize=normalize,
         feedthrough="none",
         return_state=True,
         seed=seed,
     )
+
+
+def white_noise_model(normalize):
+    """1000 steps of noise, from one state to the next; its weights are to be set."""
+    noise, *state = (keras.Input(shape) for shape in ((1000, 64), (500,), (500,)))
+    layer = white_noise_layer((0.0, 1.0), normalize, seed=0)
+    return keras.Model([noise, *state], layer(noise, initial_state=state)[1:])
+
+
+def white_noise_gain(model, layer, seed):
+    """Mean of ‖x_∞‖² over E‖Bu‖² in one run: one draw of the weights."""
+    layer.build((None, None, 64))
+    model.set_weights(layer.get_weights())
     rng = np.random.default_rng(seed)
-    state, norms = None, []
+    state, norms = [np.zeros((4, 500), "float32")] * 2, []
     # 10 000 steps in pieces, and the state after each from step 4000 on.
     for piece in range(10):
         noise = rng.normal(size=(4, 1000, 64)).astype("float32")
-        _, *state = layer(noise, initial_state=state)
+        state = model.predict_on_batch([noise, *state])
         if piece >= 3:
-            norms.append(sum((np.array(part) ** 2).sum(axis=-1) for part in state))
+            norms.append(sum((part**2).sum(axis=-1) for part in state))
     B = (layer.cell.B_re, layer.cell.B_im)
     driven = sum((keras.ops.convert_to_numpy(part) ** 2).sum() for part in B)
     return np.mean(norms) / driven
@@ -358,10 +370,12 @@ def figure_9(seed):
         (True, "normalized", "s"),
     ):
         expected, measured = [], []
-        for place, (r_min, r_max) in enumerate(rings):
+        model = white_noise_model(normalize)
+        for place, ring in enumerate(rings):
+            r_min, r_max = ring
             gains = [
-                white_noise_gain((r_min, r_max), normalize, seed + 10 * run)
-                for run in range(10)
+                white_noise_gain(model, white_noise_layer(ring, normalize, s), s)
+                for s in range(seed, seed + 100, 10)
             ]
             mean = np.mean(gains)
             measured.append(mean)
