@@ -39,7 +39,7 @@ def plot_spectrum_history(source, ax=None, quantity="modulus", **kwargs):
         >>> from keras_lru import LRU
         >>> from keras_lru.visualization import SpectrumLogger, plot_spectrum_history
         >>> model = keras.Sequential([keras.Input((5, 2)), LRU(1)])
-        >>> model.compile("sgd", "mse", run_eagerly=True)
+        >>> model.compile("sgd", "mse")
         >>> logger = SpectrumLogger(every=1)
         >>> x, y = np.ones((4, 5, 2)), np.ones((4, 1))
         >>> history = model.fit(x, y, batch_size=2, verbose=0, callbacks=[logger])

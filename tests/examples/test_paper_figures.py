@@ -9,21 +9,16 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "examples" / "paper_figures.py"
 
 
-def _run(*arguments):
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def python(*arguments):
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
 
 
 @pytest.mark.slow
 def test_draws_and_checks_the_quick_figures(tmp_path, backend):
     figures = ("2", "3", "4")
-    process = _run(
-        *("--figures", *figures, "--backend", backend, "--output-dir", tmp_path)
-    )
+    arguments = ["--backend", backend, "--output-dir", tmp_path]
+    process = python(SCRIPT, *arguments, "--figures", *figures)
     assert process.returncode == 0, process.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         f"figure-{number}.png" for number in figures
@@ -47,21 +42,17 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 @pytest.mark.slow
 def test_a_number_that_is_wrong_is_an_error(tmp_path, backend):
     arguments = ["--figures", "2", "--backend", backend, "--output-dir", tmp_path]
-    process = subprocess.run(
-        [sys.executable, "-c", WRONG, SCRIPT, *arguments],
-        capture_output=True,
-        text=True,
-    )
+    process = python("-c", WRONG, SCRIPT, *arguments)
     assert process.returncode == 1
     assert "This is not what the paper says: N = 50" in process.stderr
     assert not (tmp_path / "figure-2.png").exists()
 
 
 def test_bad_arguments_are_refused_before_work_starts(tmp_path):
-    process = _run("--figures", "5", "--output-dir", tmp_path / "out")
+    process = python(SCRIPT, "--figures", "5", "--output-dir", tmp_path / "out")
     assert process.returncode == 2
     assert "invalid choice: '5'" in process.stderr
-    process = _run("--seed", "-1", "--output-dir", tmp_path / "out")
+    process = python(SCRIPT, "--seed", "-1", "--output-dir", tmp_path / "out")
     assert process.returncode == 2
     assert "--seed must be at least 0. Received: -1" in process.stderr
     assert not (tmp_path / "out").exists()
