@@ -79,7 +79,10 @@ def build_model(total_steps):
 
 
 def eigenvalues(model):
-    return [block.recurrence.eigenvalues for block in model.backbone.blocks]
+    return {
+        f"block {index + 1}": values
+        for index, values in enumerate(find_eigenvalues(model).values())
+    }
 
 
 def draw(before, after, history, path):
@@ -89,16 +92,10 @@ def draw(before, after, history, path):
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 3, figsize=(13, 4.2), layout="constrained")
-    circle = np.exp(1j * np.linspace(0, 2 * np.pi, 400))
-    for axis, title, layers in zip(
-        axes, ("before training", "after training"), (before, after), strict=False
-    ):
-        axis.plot(circle.real, circle.imag, color="0.7", linewidth=1)
-        for index, values in enumerate(layers):
-            axis.scatter(values.real, values.imag, s=9, label=f"block {index + 1}")
-        axis.set(title=f"Eigenvalues {title}", xlabel="Re λ", ylabel="Im λ")
-        axis.set_aspect("equal")
-    axes[1].legend(fontsize="small", loc="center")
+    plot_eigenvalues(before, axes[0])
+    axes[0].set_title("Eigenvalues before training")
+    plot_eigenvalues(after, axes[1])
+    axes[1].set_title("Eigenvalues after training")
     epochs = np.arange(1, len(history["accuracy"]) + 1)
     axes[2].plot(epochs, 100 * np.array(history["accuracy"]), label="training")
     axes[2].plot(epochs, 100 * np.array(history["val_accuracy"]), label="test")
@@ -170,5 +167,6 @@ if __name__ == "__main__":
     import numpy as np
 
     import keras_lru
+    from keras_lru.visualization import find_eigenvalues, plot_eigenvalues
 
     main(args)

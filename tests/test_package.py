@@ -60,6 +60,15 @@ PUBLIC = {
         "warmup_cosine",
     ],
     "keras_lru.tuner": ["LRUHyperModel", "ring_hyperparameters", "trial_table"],
+    "keras_lru.visualization": [
+        "SpectrumLogger",
+        "find_eigenvalues",
+        "half_lives",
+        "plot_eigenvalues",
+        "plot_half_lives",
+        "plot_impulse_responses",
+        "plot_spectrum_history",
+    ],
 }
 
 
