@@ -22,6 +22,7 @@ KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT are set; the chief draws the pic
 
 import argparse
 import csv
+import dataclasses
 import json
 import os
 import sys
@@ -52,7 +53,9 @@ def parse_args():
         "--trials", type=int, default=8, help="hyperband: how often it is repeated"
     )
     parser.add_argument("--epochs", type=int, default=6, help="of a trial, at most")
+    parser.add_argument("--executions", type=int, default=1, help="averaged, a trial")
     parser.add_argument("--patience", type=int, help="epochs without a lower loss")
+    parser.add_argument("--recurrence", default="lru", help="lru, stable_exp, exp, …")
     parser.add_argument(
         "--also", nargs="+", choices=sorted(SPACES), default=[], help="searched too"
     )
@@ -62,14 +65,15 @@ def parse_args():
     parser.add_argument("--directory", type=Path, help="default: runs/tune/…")
     parser.add_argument("--resume", action="store_true", help="go on with a search")
     args = parser.parse_args()
-    for name in ("trials", "epochs", "patience"):
+    for name in ("trials", "epochs", "executions", "patience"):
         value = getattr(args, name)
         if value is not None and value < 1:
             parser.error(f"--{name} must be at least 1. Received: {value}")
     if args.seed < 0:
         parser.error(f"--seed must be at least 0. Received: {args.seed}")
     if args.directory is None:
-        args.directory = Path("runs/tune") / f"{args.task}-{args.tuner}-{args.seed}"
+        name = f"{args.task}-{args.recurrence}-{args.tuner}-{args.seed}"
+        args.directory = Path("runs/tune") / name
     return args
 
 
@@ -87,6 +91,19 @@ def load_digits():
     }
 
 
+def make_digits_model(recurrence):
+    """A function from the arguments of a `SequenceClassifier` to one for digits."""
+
+    def make(**arguments):
+        names = ("units", "state_size", "r_min", "r_max", "max_phase")
+        template = make_recurrence(recurrence, **{n: arguments[n] for n in names})
+        return SequenceClassifier(
+            10, recurrence=template, norm_momentum=0.9, **arguments
+        )
+
+    return make
+
+
 def make_hypermodel(args):
     """The hypermodel, and the data that its search needs."""
     options = {name: SPACES[name] for name in args.also}
@@ -98,13 +115,13 @@ def make_hypermodel(args):
         options["learning_rate"] = 0.004
     if args.task != "digits":
         preset = get_preset(args.task, args.scale)
+        preset = dataclasses.replace(preset, recurrence=args.recurrence)
         data_options = {"data_dir": args.data_dir, "download": True}
         return LRUHyperModel(preset, data_options=data_options, **options), {}
-    arguments = {"num_classes": 10, "depth": 2, "units": 32, "state_size": 32}
-    arguments = {k: v for k, v in arguments.items() if k not in args.also}
+    arguments = {"depth": 2, "units": 32, "state_size": 32}
     hypermodel = LRUHyperModel(
-        model=SequenceClassifier,
-        arguments={**arguments, "norm_momentum": 0.9},
+        model=make_digits_model(args.recurrence),
+        arguments={k: v for k, v in arguments.items() if k not in args.also},
         **{"batch_size": 50, "recurrent_lr_factor": 0.5, **options},
     )
     return hypermodel, load_digits()
@@ -115,6 +132,7 @@ def make_tuner(args, hypermodel):
         "hypermodel": hypermodel,
         "objective": keras_tuner.Objective("val_accuracy", "max"),
         "seed": args.seed,
+        "executions_per_trial": args.executions,
         "directory": args.directory,
         "project_name": "tuner",
         # Otherwise KerasTuner deletes what is there.
@@ -235,11 +253,12 @@ if __name__ == "__main__":
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
-    from keras_lru.visualization import plot_eigenvalues
 
     from keras_lru import SequenceClassifier
     from keras_lru.models import get_preset
+    from keras_lru.models.recurrences import make_recurrence
     from keras_lru.tuner import LRUHyperModel, trial_table
+    from keras_lru.visualization import plot_eigenvalues
 
     try:
         main(args)
