@@ -154,9 +154,10 @@ def keep_rows(path, epochs):
     """Forgets what was logged after the checkpoint: it is about to be logged again."""
     if not path.exists():
         return
-    header, *rows = path.read_text().splitlines(keepends=True)
-    rows = [row for row in rows if int(row.partition(",")[0]) < epochs]
-    path.write_text("".join([header, *rows] if rows else []))
+    # A last line without a newline was torn when the run was killed.
+    lines = [line for line in path.read_text().splitlines(True) if line[-1] == "\n"]
+    rows = [line for line in lines[1:] if int(line.partition(",")[0]) < epochs]
+    path.write_text("".join(lines[:1] + rows) if rows else "")
 
 
 def progress(model, steps):
@@ -263,9 +264,14 @@ def draw(metrics, title, path):
 
 def evaluate(args, preset, config):
     """The best model on the test data, and all that the run was."""
+    metrics = read_metrics(args.output_dir)
+    if not np.isfinite(metrics["loss"][-1]):
+        raise ValueError(
+            f"training diverged: the loss was {metrics['loss'][-1]} at step "
+            f"{metrics['step'][-1]:.0f}. Try a smaller learning_rate."
+        )
     model = keras.models.load_model(args.output_dir / "best.keras")
     loss, accuracy = model.evaluate(load_split(args, preset, "test"), verbose=0)
-    metrics = read_metrics(args.output_dir)
     best = int(np.argmax(metrics["val_accuracy"]))
     return {
         "test_accuracy": accuracy,

@@ -160,6 +160,30 @@ def test_refuses_to_mix_runs(whole, arguments, monkeypatch):
     assert "takes no other settings. seed: 0, not 3" in message
 
 
+@pytest.mark.slow
+def test_says_that_training_diverged(arguments, tmp_path, monkeypatch):
+    wild = ["--output-dir", tmp_path / "run", *arguments, "learning_rate=1e30"]
+    message = refusal(monkeypatch, *wild)
+    assert "training diverged: the loss was nan" in message
+    assert "Try a smaller learning_rate" in message
+
+
+def test_rows_after_the_checkpoint_are_forgotten(tmp_path):
+    keep_rows = runpy.run_path(str(SCRIPT))["keep_rows"]
+    path = tmp_path / "metrics.csv"
+    keep_rows(path, 2)
+    assert not path.exists()
+    whole = "epoch,loss\n0,0.5\n1,0.25\n"
+    for torn in ("", "2,0.125\n", "1", "2,0."):
+        path.write_text(whole + torn)
+        keep_rows(path, 2)
+        assert path.read_text() == whole
+    for before in ("epo", "epoch,loss\n", "epoch,loss\n0,0.5\n"):
+        path.write_text(before)
+        keep_rows(path, 0)
+        assert path.read_text() == ""
+
+
 def test_refuses_what_it_does_not_know(arguments, tmp_path, monkeypatch):
     here = ["--output-dir", tmp_path / "run", *arguments]
     message = refusal(monkeypatch, *here, "width=3")
