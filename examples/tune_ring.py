@@ -175,22 +175,30 @@ def varies(table, name):
 
 
 def draw_ring(table, path):
-    """Accuracy over the ring, and against the largest phase."""
+    """Accuracy over the ring, and against the largest phase if that was searched."""
     finished = [row for row in table if row["score"] is not None]
     score = np.array([100 * row["score"] for row in finished])
     r_min, r_max, phase = (
         np.array([row["settings"][name] for row in finished])
         for name in ("r_min", "r_max", "max_phase")
     )
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    points = axes[0].scatter(r_min, 1 - r_max, c=score, s=60, edgecolors="0.4")
-    figure.colorbar(points, ax=axes[0], label="accuracy, %")
-    axes[0].set(xlabel="r_min", ylabel="1 - r_max", yscale="log", title="The ring")
-    axes[0].invert_yaxis()
-    axes[1].scatter(phase, score)
-    axes[1].set(xlabel="max_phase", ylabel="accuracy, %", xscale="log")
-    axes[1].set(title="The largest phase")
-    axes[1].grid(alpha=0.3)
+    panels = 2 if varies(finished, "max_phase") else 1
+    figure, axes = plt.subplots(
+        1, panels, figsize=(5 * panels, 4), layout="constrained", squeeze=False
+    )
+    ring = axes[0, 0]
+    points = ring.scatter(r_min, 1 - r_max, c=score, s=60, edgecolors="0.4")
+    for x, y, value in zip(r_min, 1 - r_max, score, strict=True):
+        ring.annotate(f"{value:.1f}", (x, y), (0, 7), textcoords="offset points")
+    figure.colorbar(points, ax=ring, label="accuracy, %")
+    ring.set(xlabel="r_min", ylabel="1 - r_max", yscale="log", title="The ring")
+    ring.margins(0.15)
+    ring.invert_yaxis()
+    if panels == 2:
+        axes[0, 1].scatter(phase, score)
+        axes[0, 1].set(xlabel="max_phase", ylabel="accuracy, %", xscale="log")
+        axes[0, 1].set(title="The largest phase")
+        axes[0, 1].grid(alpha=0.3)
     figure.savefig(path, dpi=100)
 
 
