@@ -18,7 +18,14 @@ def build(*args, features=FEATURES, **kwargs):
     return layer
 
 
-@pytest.mark.parametrize("mask", ["right", "left", "holes"])
+@pytest.mark.parametrize(
+    "mask",
+    [
+        "holes",
+        pytest.param("right", marks=pytest.mark.slow),
+        pytest.param("left", marks=pytest.mark.slow),
+    ],
+)
 def test_with_outputs_that_are_states_it_is_simple_rnn(mask):
     """Keras's own layer, masks and all."""
     identity = keras.initializers.Identity()
