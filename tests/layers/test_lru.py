@@ -13,6 +13,7 @@ from .lru_reference import (
     FEATURES,
     MASKS,
     STATES,
+    TIME,
     UNITS,
     WEIGHTS,
     check,
@@ -112,8 +113,19 @@ def test_rings_at_length_1000(ring):
     check(layer, inputs(1000), close={"rtol": 1e-3, "atol": 1e-3})
 
 
-@pytest.mark.parametrize("block_size", ["auto", 1, 2, 3, 100])
-@pytest.mark.parametrize("scan", ["auto", "sequential", "chunked", "associative"])
+@pytest.mark.parametrize(
+    ("scan", "block_size"),
+    combinations(
+        ["auto", "sequential", "chunked", "associative"],
+        ["auto", 1, 2, 3, 100],
+        fast=[
+            ("auto", "auto"),
+            *[("sequential", size) for size in (2, 100)],
+            *[("chunked", size) for size in (1, 3)],
+            *[("associative", size) for size in ("auto", 1, 3)],
+        ],
+    ),
+)
 def test_algorithms_give_the_same_numbers(scan, block_size):
     layer = returning_all(scan=scan, block_size=block_size)
     check(layer, inputs(), initial_state())
@@ -145,7 +157,7 @@ def test_any_configuration(kwargs, time, has_state):
 
 def test_integer_and_float64_inputs_are_cast():
     layer = make()
-    x = np.arange(12).reshape(2, 3, 2)
+    x = np.arange(BATCH * TIME * FEATURES).reshape(BATCH, TIME, FEATURES)
     expected = numpy_of(layer(x.astype("float32")))
     for kind in ("int32", "float64", "bool"):
         y = layer(x.astype(kind))
@@ -155,23 +167,21 @@ def test_integer_and_float64_inputs_are_cast():
 
 
 def test_hand_computed():
-    """λ = ½, γB = 1, C = 2, D = 3, inputs of one: x = 1, 3/2, 7/4, y = 2x + 3."""
-    layer = make(
-        units=1,
-        state_size=1,
-        built=False,
-        normalize=False,
-        parameterization="real_imag",
-        return_sequences=True,
-        return_state=True,
-    )
-    layer.build((1, 3, 1))
-    values = {"lambda_re": 0.5, "B_re": 1, "C_re": 2, "D": 3}
+    """λ = ½, B u = 1, C x = 2x and D u = 3: x = 1, 3/2, 7/4, …, 127/64, y = 2x + 3."""
+    layer = returning_all(normalize=False, parameterization="real_imag")
+    values = {
+        "lambda_re": 0.5,
+        "B_re": 1 / FEATURES,
+        "C_re": 2 / STATES,
+        "D": 3 / FEATURES,
+    }
     for weight in layer.weights:
         weight.assign(np.full(weight.shape, values.get(weight.name, 0)))
-    y, x_re, x_im = layer(np.ones((1, 3, 1), "float32"))
-    np.testing.assert_allclose(numpy_of(y)[0, :, 0], [5, 6, 6.5], rtol=1e-6)
-    np.testing.assert_allclose([numpy_of(x_re), numpy_of(x_im)], [[[1.75]], [[0]]])
+    y, x_re, x_im = map(numpy_of, layer(np.ones((BATCH, TIME, FEATURES), "float32")))
+    steps = np.broadcast_to([[[5], [6], [6.5]]], (BATCH, 3, UNITS))
+    np.testing.assert_allclose(y[:, :3], steps, rtol=1e-6)
+    np.testing.assert_allclose(x_re, np.full((BATCH, STATES), 127 / 64), rtol=1e-6)
+    assert not x_im.any()
 
 
 # Gradients
