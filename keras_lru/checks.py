@@ -8,7 +8,7 @@ def is_number(value, kind=numbers.Real):
     """Whether `value` is a finite number of that kind, NumPy's included, no boolean."""
     if not isinstance(value, kind) or isinstance(value, bool):
         return False
-    return math.isfinite(value)
+    return isinstance(value, numbers.Integral) or math.isfinite(value)
 
 
 def check_positive_integer(name, value):
