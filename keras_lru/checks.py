@@ -1,12 +1,19 @@
 """Checks of arguments: each names the argument and what was received."""
 
+import math
 import numbers
+
+
+def is_number(value, kind=numbers.Real):
+    """Whether `value` is a finite number of that kind, NumPy's included, no boolean."""
+    if not isinstance(value, kind) or isinstance(value, bool):
+        return False
+    return isinstance(value, numbers.Integral) or math.isfinite(value)
 
 
 def check_positive_integer(name, value):
     """Raise `ValueError` unless `value` is a positive integer; return it as `int`."""
-    valid = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not valid or value <= 0:
+    if not (is_number(value, numbers.Integral) and value > 0):
         raise ValueError(
             f"`{name}` must be a positive integer. Received: {name}={value!r}"
         )
@@ -24,7 +31,7 @@ def check_choice(name, value, choices):
 
 def check_fraction(name, value):
     """Raise `ValueError` unless `value` is a number in [0, 1)."""
-    if not (isinstance(value, numbers.Real) and 0 <= value < 1):
+    if not (is_number(value) and 0 <= value < 1):
         raise ValueError(
             f"`{name}` must be a number in [0, 1). Received: {name}={value!r}"
         )

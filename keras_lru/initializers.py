@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_lru.checks import check_choice
+from keras_lru.checks import check_choice, is_number
 
 _EPSILON = float(np.finfo(np.float32).eps)
 # Keeps log θ finite at zero phase.
@@ -28,7 +28,7 @@ def check_ring(r_min, r_max, names=("r_min", "r_max")):
     """Raise `ValueError` unless `0 <= r_min <= r_max <= 1`."""
     smaller, larger = names
     for name, value in ((smaller, r_min), (larger, r_max)):
-        if not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        if not (is_number(value) and 0 <= value <= 1):
             raise ValueError(
                 f"`{name}` must be a number in [0, 1]. Received: {name}={value!r}"
             )
@@ -41,7 +41,7 @@ def check_ring(r_min, r_max, names=("r_min", "r_max")):
 
 def check_max_phase(max_phase):
     """Raise `ValueError` unless `max_phase` is a finite number of at least 0."""
-    if not isinstance(max_phase, (int, float)) or not 0 <= max_phase < math.inf:
+    if not (is_number(max_phase) and max_phase >= 0):
         raise ValueError(
             "`max_phase` must be a finite number >= 0, in radians. "
             f"Received: max_phase={max_phase!r}"
@@ -62,8 +62,8 @@ class _Ring(keras.initializers.Initializer):
 
     def __init__(self, r_min=0.0, r_max=1.0, seed=None):
         check_ring(r_min, r_max)
-        self.r_min = r_min
-        self.r_max = r_max
+        self.r_min = float(r_min)
+        self.r_max = float(r_max)
         self.seed = seed
         self._drawn_seed = draw_seed(seed)
 
@@ -183,7 +183,7 @@ class RingPhase(keras.initializers.Initializer):
     def __init__(self, max_phase=2 * math.pi, form="log_theta", seed=None):
         check_max_phase(max_phase)
         check_choice("form", form, self.FORMS)
-        self.max_phase = max_phase
+        self.max_phase = float(max_phase)
         self.form = form
         self.seed = seed
         self._drawn_seed = draw_seed(seed)

@@ -6,13 +6,12 @@ rank 1, and HiPPO-N has orthonormal eigenvectors (S4D, section 3; S5, section 3.
 """
 
 import math
-import numbers
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_lru.checks import check_choice, check_positive_integer
+from keras_lru.checks import check_choice, check_positive_integer, is_number
 from keras_lru.initializers import draw_seed
 
 
@@ -150,7 +149,7 @@ class LogTimescale(keras.initializers.Initializer):
 def check_timescales(dt_min, dt_max):
     """Raise `ValueError` unless `0 < dt_min <= dt_max < inf`."""
     for name, value in (("dt_min", dt_min), ("dt_max", dt_max)):
-        if not (isinstance(value, numbers.Real) and 0 < value < math.inf):
+        if not (is_number(value) and value > 0):
             raise ValueError(
                 f"`{name}` must be a finite number > 0. Received: {name}={value!r}"
             )

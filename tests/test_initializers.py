@@ -1,3 +1,4 @@
+import json
 import math
 
 import keras
@@ -198,6 +199,13 @@ def test_config_round_trip(initializer):
     assert name == f"keras_lru>{cls.__name__}"
 
 
+def test_numpy_numbers_are_saved_as_python_s():
+    r_max, max_phase = np.float32(0.5), np.float32(1.5)
+    config = RingMagnitude(r_max=r_max).get_config() | RingPhase(max_phase).get_config()
+    assert json.loads(json.dumps(config))["r_max"] == 0.5
+    assert config["max_phase"] == 1.5
+
+
 def test_unseeded_config_stays_unseeded():
     assert RingMagnitude().get_config()["seed"] is None
 
@@ -222,6 +230,7 @@ def test_dtype_and_shape(dtype):
         ({"r_max": 1.5}, r"`r_max` must be a number in \[0, 1\]. .* r_max=1.5"),
         ({"r_max": math.nan}, r"`r_max` must be .* r_max=nan"),
         ({"r_max": "big"}, r"`r_max` must be .* r_max='big'"),
+        ({"r_max": True}, r"`r_max` must be .* r_max=True"),
         (
             {"r_min": 0.9, "r_max": 0.5},
             "`r_min` must not be larger than `r_max`. .* r_min=0.9, r_max=0.5",
@@ -229,7 +238,7 @@ def test_dtype_and_shape(dtype):
         ({"seed": 1.5}, r"`seed` must be an integer or None. .* seed=1.5"),
         ({"seed": True}, r"`seed` must be .* seed=True"),
     ],
-    ids=["r_min", "r_max", "nan", "string", "order", "seed", "bool-seed"],
+    ids=["r_min", "r_max", "nan", "string", "bool", "order", "seed", "bool-seed"],
 )
 def test_wrong_ring_is_named(cls, arguments, message):
     with pytest.raises(ValueError, match=message):

@@ -5,7 +5,7 @@ from keras import constraints, initializers, ops, regularizers
 
 from keras_lru.checks import describe, fits
 from keras_lru.initializers import draw_seed
-from keras_lru.ops.projection import project
+from keras_lru.ops.projection import feed_through, project
 
 FEEDTHROUGHS = ("auto", "vector", "matrix", "none")
 _KINDS = {
@@ -101,11 +101,7 @@ class RecurrentCell(keras.layers.Layer):
 
     def feed_through(self, inputs):
         """`D u` in the compute dtype, of a step or of a sequence."""
-        if self.D is None:
-            return ops.zeros((), dtype=self.compute_dtype)
-        if len(self.D.shape) == 1:
-            return inputs * ops.cast(self.D, self.compute_dtype)
-        return self.project(inputs, self.D)
+        return feed_through(inputs, self.D, self.compute_dtype)
 
     def _known_input_dim(self, input_shape):
         if input_shape[-1] is None:

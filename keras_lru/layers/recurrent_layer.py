@@ -56,7 +56,7 @@ class RecurrentLayer(keras.layers.RNN):
     def __init__(self, arguments, **kwargs):
         if "unroll" in kwargs:
             raise ValueError(
-                f"`unroll` is not an argument of {type(self).__name__}. "
+                f"`unroll` is not an argument of {type(self).__name__}: leave it out. "
                 f"Received: unroll={kwargs['unroll']!r}"
             )
         cell = self.cell_class(

@@ -60,6 +60,7 @@ class S5Cell(DiagonalCell):
         output_constraint: Constraint of `C_re` and `C_im`.
         feedthrough_constraint: Constraint of `D`.
         seed: Integer: makes the initial weights reproducible. `None`: random ones.
+        **kwargs: `name`, `dtype`, `trainable`, as for every Keras layer.
 
     Call arguments:
         inputs: `(batch, input_dim)`.

@@ -17,7 +17,12 @@ from keras import ops
 from keras_lru.checks import check_shape
 from keras_lru.ops import complex as cx
 from keras_lru.ops.backend import static_size
-from keras_lru.ops.indexing import take_step, take_steps
+from keras_lru.ops.indexing import (
+    last_step,
+    take_step,
+    take_steps,
+    zero_without_steps,
+)
 from keras_lru.ops.time_invariant import entry_states
 
 
@@ -125,10 +130,8 @@ class BlockSystem(ABC):
         """Output of the step that led to `state`; zeros where there was none."""
         batch, count, _ = ops.shape(blocks)
         steps = ops.reshape(blocks, (batch, count * T, self.input_dim))
-        if lengths is None:
-            return self.output(state, steps[:, -1])
-        output = self.output(state, take_step(steps, ops.maximum(lengths - 1, 0)))
-        return ops.where(lengths[:, None] > 0, output, ops.zeros_like(output))
+        output = self.output(state, last_step(steps, lengths))
+        return zero_without_steps(output, lengths)
 
 
 def _into_blocks(inputs, T):

@@ -7,6 +7,7 @@ from keras_lru.ops import complex as cx
 from keras_lru.ops.algorithm import resolve_channelwise_block_size, resolve_scan
 from keras_lru.ops.backend import static_size
 from keras_lru.ops.block_form import BlockSystem
+from keras_lru.ops.projection import feed_through
 
 
 def channelwise_ssm(
@@ -101,9 +102,7 @@ class _Channels(BlockSystem):
         C = ops.stack(self._readout(self.C))
         state = ops.reshape(state, (-1, *C.shape))
         output = self._product("bphn,phn->bh", state, C)
-        if self.D is not None:
-            output += step * ops.cast(self.D, self.compute_dtype)
-        return output
+        return output + feed_through(step, self.D, self.compute_dtype)
 
     def _readout(self, C):
         return C[0], -C[1]

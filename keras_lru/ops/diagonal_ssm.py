@@ -9,7 +9,7 @@ from keras_lru.ops.algorithm import resolve_block_size, resolve_scan
 from keras_lru.ops.backend import static_size
 from keras_lru.ops.block_form import BlockSystem
 from keras_lru.ops.linear_recurrence import states_after
-from keras_lru.ops.projection import project
+from keras_lru.ops.projection import feed_through, project
 
 
 def diagonal_ssm(
@@ -125,11 +125,7 @@ class _System(BlockSystem):
         return ops.concatenate([self.C[0], -self.C[1]], axis=0)
 
     def _feedthrough(self, inputs):
-        if self.D is None:
-            return ops.zeros((), dtype=self.compute_dtype)
-        if len(self.D.shape) == 1:
-            return inputs * ops.cast(self.D, self.compute_dtype)
-        return self._product(inputs, self.D)
+        return feed_through(inputs, self.D, self.compute_dtype)
 
     def _kernel(self, T):
         """K: the block Toeplitz matrix `(T · input_dim, T · output_dim)`."""

@@ -1,11 +1,11 @@
 """AdamW with a smaller rate, and no weight decay, for recurrent parameters."""
 
-import math
-import numbers
 from collections.abc import Callable, Iterable
 
 import keras
 from keras import ops
+
+from keras_lru.checks import is_number
 
 RECURRENT_VARIABLES = (
     "nu_log",
@@ -143,8 +143,7 @@ def _name(variable):
 
 
 def _checked_factor(factor):
-    valid = isinstance(factor, numbers.Real) and not isinstance(factor, bool)
-    if not (valid and math.isfinite(factor) and factor >= 0):
+    if not (is_number(factor) and factor >= 0):
         raise ValueError(
             "`recurrent_lr_factor` must be a finite number of at least 0. "
             f"Received: recurrent_lr_factor={factor!r}"

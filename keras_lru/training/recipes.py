@@ -22,7 +22,7 @@ def make_optimizer(preset: Preset, total_steps: int | None = None, **kwargs) -> 
         A `keras_lru.training.AdamW`.
 
     Raises:
-        ValueError: If `total_steps` is not an integer of at least 1, or if `AdamW`
+        ValueError: If `total_steps` is not a positive integer, or if `AdamW`
             refuses an argument.
 
     References:

@@ -1,9 +1,8 @@
 """The learning rate over the course of training."""
 
-import math
-import numbers
-
 import keras
+
+from keras_lru.checks import check_fraction, check_positive_integer, is_number
 
 
 def warmup_cosine(
@@ -34,7 +33,7 @@ def warmup_cosine(
 
     Raises:
         ValueError: If `learning_rate` is not a finite number above 0, `total_steps`
-            not an integer of at least 1, `warmup_fraction` not in [0, 1), or
+            not a positive integer, `warmup_fraction` not in [0, 1), or
             `min_learning_rate` not in [0, learning_rate].
 
     References:
@@ -52,32 +51,20 @@ def warmup_cosine(
          550 2.0e-03
         1000 1.0e-07
     """
-    if not (_is_finite(learning_rate) and learning_rate > 0):
+    if not (is_number(learning_rate) and learning_rate > 0):
         raise ValueError(
             "`learning_rate` must be a finite number above 0. "
             f"Received: learning_rate={learning_rate!r}"
         )
-    if not _is_finite(total_steps, numbers.Integral) or total_steps < 1:
-        raise ValueError(
-            "`total_steps` must be an integer of at least 1. "
-            f"Received: total_steps={total_steps!r}"
-        )
-    if not (_is_finite(warmup_fraction) and 0 <= warmup_fraction < 1):
-        raise ValueError(
-            "`warmup_fraction` must be in [0, 1). "
-            f"Received: warmup_fraction={warmup_fraction!r}"
-        )
-    if not (_is_finite(min_learning_rate) and 0 <= min_learning_rate <= learning_rate):
+    total_steps = check_positive_integer("total_steps", total_steps)
+    check_fraction("warmup_fraction", warmup_fraction)
+    if not (is_number(min_learning_rate) and 0 <= min_learning_rate <= learning_rate):
         raise ValueError(
             f"`min_learning_rate` must be in [0, learning_rate={learning_rate}]. "
             f"Received: min_learning_rate={min_learning_rate!r}"
         )
 
-    peak, floor, total_steps = (
-        float(learning_rate),
-        float(min_learning_rate),
-        int(total_steps),
-    )
+    peak, floor = float(learning_rate), float(min_learning_rate)
     warmup_steps = min(round(warmup_fraction * total_steps), total_steps - 1)
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=floor if warmup_steps else peak,
@@ -86,9 +73,3 @@ def warmup_cosine(
         warmup_target=peak if warmup_steps else None,
         warmup_steps=warmup_steps,
     )
-
-
-def _is_finite(value, kind=numbers.Real):
-    if not isinstance(value, kind) or isinstance(value, bool):
-        return False
-    return math.isfinite(value)

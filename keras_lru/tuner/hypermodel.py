@@ -13,11 +13,10 @@ from keras_lru.models import PairClassifier, Preset, SequenceClassifier
 from keras_lru.ops.backend import drop_compiled_programs
 from keras_lru.training import AdamW, warmup_cosine
 from keras_lru.tuner.data import load_preset_data
-from keras_lru.tuner.ring import ring_hyperparameters
+from keras_lru.tuner.ring import RING, ring_hyperparameters
 from keras_lru.tuner.schedule import TrialSchedule
 from keras_lru.tuner.spaces import check_space, suggest
 
-_RING = ("r_min", "r_max", "max_phase")
 _SIZE = {"low": 1, "integer": True, "log": True}
 _SPACES = {
     "learning_rate": {"low": 0, "log": True},
@@ -29,7 +28,7 @@ _SPACES = {
     "dropout": {"low": 0, "high": 0.99},
     "batch_size": _SIZE,
 }
-_OF_MODEL = (*_RING, "depth", "units", "state_size", "dropout")
+_OF_MODEL = (*RING, "depth", "units", "state_size", "dropout")
 _NOT_OF_MODEL = {
     "learning_rate": 0.001,
     "recurrent_lr_factor": 1.0,
@@ -181,7 +180,7 @@ class LRUHyperModel(keras_tuner.HyperModel):
         if self._ring is not None:
             # Refuses what can't be searched now, not in a trial.
             ring_hyperparameters(keras_tuner.HyperParameters(), **self._ring)
-        searched = {*self._spaces, *(_RING if self._ring is not None else ())}
+        searched = {*self._spaces, *(RING if self._ring is not None else ())}
         twice = sorted(searched & set(self.arguments))
         if twice:
             raise ValueError(

@@ -8,7 +8,7 @@ import keras_tuner
 from keras_lru.initializers import check_max_phase, check_ring
 from keras_lru.tuner.spaces import check_space, suggest
 
-_NAMES = ("r_min", "r_max", "max_phase")
+RING = ("r_min", "r_max", "max_phase")
 
 
 def ring_hyperparameters(
@@ -103,10 +103,10 @@ def ring_hyperparameters(
 
 def _checked_fixed(fixed):
     fixed = dict(fixed or {})
-    unknown = sorted(set(fixed) - set(_NAMES))
+    unknown = sorted(set(fixed) - set(RING))
     if unknown:
         raise ValueError(
-            f"`fixed` must hold values of {_NAMES}. Received: fixed={fixed!r}"
+            f"`fixed` must hold values of {RING}. Received: fixed={fixed!r}"
         )
     check_ring(fixed.get("r_min", 0.0), fixed.get("r_max", 1.0))
     check_max_phase(fixed.get("max_phase", 0.0))

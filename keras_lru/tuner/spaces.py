@@ -3,6 +3,8 @@
 import math
 import numbers
 
+from keras_lru.checks import is_number
+
 
 def check_space(name, space, low=-math.inf, high=math.inf, integer=False, log=False):
     """Raise `ValueError` unless `space` says what a hyperparameter may be.
@@ -23,11 +25,7 @@ def check_space(name, space, low=-math.inf, high=math.inf, integer=False, log=Fa
     values = list(space) if several else [space]
     kind = numbers.Integral if integer else numbers.Real
     valid = bool(values) and all(
-        isinstance(value, kind)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-        and low <= value <= high
-        for value in values
+        is_number(value, kind) and low <= value <= high for value in values
     )
     if valid and isinstance(space, tuple):
         valid = len(values) == 2 and values[0] < values[1]

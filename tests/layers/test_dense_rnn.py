@@ -18,7 +18,14 @@ def build(*args, features=FEATURES, **kwargs):
     return layer
 
 
-@pytest.mark.parametrize("mask", ["right", "left", "holes"])
+@pytest.mark.parametrize(
+    "mask",
+    [
+        "holes",
+        pytest.param("right", marks=pytest.mark.slow),
+        pytest.param("left", marks=pytest.mark.slow),
+    ],
+)
 def test_with_outputs_that_are_states_it_is_simple_rnn(mask):
     """Keras's own layer, masks and all."""
     identity = keras.initializers.Identity()
@@ -55,16 +62,16 @@ def test_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("feedthrough", "features", "shape"),
+    ("feedthrough", "features", "shape", "return_sequences"),
     [
-        ("auto", 4, (4,)),
-        ("auto", 2, (2, 4)),
-        ("vector", 4, (4,)),
-        ("matrix", 4, (4, 4)),
-        ("none", 4, None),
+        ("auto", 4, (4,), False),
+        ("auto", 2, (2, 4), True),
+        ("vector", 4, (4,), True),
+        ("matrix", 4, (4, 4), True),
+        ("matrix", 4, (4, 4), False),
+        ("none", 4, None, False),
     ],
 )
-@pytest.mark.parametrize("return_sequences", [True, False])
 def test_feedthrough(feedthrough, features, shape, return_sequences):
     layer = build(
         4,

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from keras import ops
 
+from ..cases import combinations
 from .lru_reference import (
     BATCH,
     CLOSE,
@@ -29,9 +30,19 @@ from .lru_reference import (
 pytestmark = pytest.mark.usefixtures("algorithm")
 
 
-@pytest.mark.parametrize("zero_output_for_mask", [True, False])
-@pytest.mark.parametrize("return_sequences", [True, False])
-@pytest.mark.parametrize("go_backwards", [True, False])
+@pytest.mark.parametrize(
+    ("go_backwards", "return_sequences", "zero_output_for_mask"),
+    combinations(
+        *[[True, False]] * 3,
+        # Every two of them in every way.
+        fast=[
+            (True, True, True),
+            (True, False, False),
+            (False, True, False),
+            (False, False, True),
+        ],
+    ),
+)
 def test_every_shape_of_mask(go_backwards, return_sequences, zero_output_for_mask):
     layer = make(
         go_backwards=go_backwards,
@@ -102,8 +113,20 @@ def test_padded_equals_unpadded(go_backwards):
                 np.testing.assert_allclose(numpy_of(a)[i], numpy_of(b)[0], **CLOSE)
 
 
-@pytest.mark.parametrize("return_sequences", [True, False])
-@pytest.mark.parametrize("kind", ["right", "left", "holes", "whole rows"])
+@pytest.mark.parametrize(
+    ("kind", "return_sequences"),
+    combinations(
+        ["right", "left", "holes", "whole rows"],
+        [True, False],
+        fast=[
+            ("right", True),
+            ("left", False),
+            ("holes", True),
+            ("holes", False),
+            ("whole rows", False),
+        ],
+    ),
+)
 def test_masked_values_do_not_matter(kind, return_sequences):
     mask = MASKS[kind]
     bad = np.where(mask[..., None], inputs(), np.nan).astype("float32")
@@ -131,8 +154,10 @@ def test_masks_of_any_kind(kind):
 # Where masks come from and go to
 
 
-@pytest.mark.parametrize("return_sequences", [True, False])
-@pytest.mark.parametrize("time", [None, TIME])
+@pytest.mark.parametrize(
+    ("time", "return_sequences"),
+    combinations([None, TIME], [True, False], fast=[(None, True), (TIME, False)]),
+)
 def test_mask_of_a_masking_layer(time, return_sequences):
     layer = make(return_sequences=return_sequences)
     sequence = keras.Input((time, FEATURES))

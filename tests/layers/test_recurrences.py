@@ -168,7 +168,9 @@ def test_states_as_inputs_and_outputs_of_a_functional_model(kind):
 # Cells
 
 
-@pytest.mark.parametrize("go_backwards", [True, False])
+@pytest.mark.parametrize(
+    "go_backwards", [True, pytest.param(False, marks=pytest.mark.slow)]
+)
 def test_loop_over_the_cell_equals_the_layer(kind, go_backwards):
     options = {
         "return_sequences": True,

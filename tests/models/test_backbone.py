@@ -29,9 +29,7 @@ def template(**kwargs):
 # Shapes and masks
 
 
-@pytest.mark.parametrize(
-    "shape", [(None, None, 2), (None, 6, 2), (3, None, 2), (3, 6, 2)]
-)
+@pytest.mark.parametrize("shape", [(None, None, 2), (3, 6, 2)])
 def test_shapes_from_features(shape):
     backbone = LRUBackbone(**SMALL)
     assert backbone.compute_output_shape(shape) == (*shape[:2], 4)
@@ -45,7 +43,7 @@ def test_shapes_from_tokens(shape):
     assert backbone(sequence).shape == (*shape, 4)
 
 
-@pytest.mark.parametrize("time", [1, 2, 17])
+@pytest.mark.parametrize("time", [1, 17])
 def test_any_length(time):
     assert LRUBackbone(**SMALL)(features(time)).shape == (3, time, 4)
 
@@ -86,7 +84,10 @@ def test_mask_goes_through_a_functional_model():
     )
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "policy",
+    ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)],
+)
 def test_tokens_stay_whole_in_half_precision(policy):
     backbone = LRUBackbone(**SMALL, vocabulary_size=5000, dtype=policy)
     ids = np.array([[4097, 2049]])
