@@ -1,5 +1,6 @@
 """Every Python block of the README and of docs/ runs, top to bottom, page by page."""
 
+import importlib
 import re
 from pathlib import Path
 
@@ -30,3 +31,24 @@ def test_readme_commands_are_where_ci_looks_for_them():
         command = re.search(rf"<!-- {marker} -->\n```bash\n(.*?)\n```", text, re.DOTALL)
         assert command is not None
         assert script in command[1]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "convert",
+        "datasets",
+        "export",
+        "layers",
+        "models",
+        "ops",
+        "training",
+        "tuner",
+        "visualization",
+    ],
+)
+def test_reference_has_every_public_name(name):
+    text = (ROOT / "docs/api" / f"{name}.md").read_text()
+    module = importlib.import_module(f"keras_lru.{name}")
+    documented = re.findall(rf"^::: keras_lru\.{name}\.(\w+)$", text, re.MULTILINE)
+    assert sorted(documented) == sorted(module.__all__)

@@ -28,6 +28,7 @@ PUBLIC = {
         "ops",
         "training",
     ],
+    "keras_lru.convert": ["from_minimal_lru"],
     "keras_lru.export": ["export_saved_model"],
     "keras_lru.layers": [
         "DenseRNN",
