@@ -86,7 +86,7 @@ def changes_of_preset(args):
     if args.hyperparameters is not None:
         try:
             changes.update(json.loads(args.hyperparameters.read_text()))
-        except (OSError, ValueError) as error:
+        except (OSError, TypeError, ValueError) as error:
             raise ValueError(f"--hyperparameters: {error}") from error
     for setting in args.set:
         name, equals, value = setting.partition("=")
