@@ -123,7 +123,7 @@ def test_original_files_are_read_without_parentheses(original):
 
 
 def test_missing_folder_says_what_to_fetch(tmp_path):
-    with pytest.raises(AssertionError, match=r"listops-1000 of .*lra_release.gz"):
+    with pytest.raises(FileNotFoundError, match=r"listops-1000 of .*lra_release.gz"):
         prepared(tmp_path, "original")
 
 
