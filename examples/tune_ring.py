@@ -187,13 +187,14 @@ def draw_ring(table, path):
         1, panels, figsize=(5 * panels, 4), layout="constrained", squeeze=False
     )
     ring = axes[0, 0]
+    # Limits first: Matplotlib finds none on a log scale for rings of one `r_max`.
+    limits = (2 * (1 - r_max).max(), (1 - r_max).min() / 2)
+    ring.set(xlabel="r_min", ylabel="1 - r_max", title="The ring")
+    ring.set(yscale="log", ylim=limits, xmargin=0.15)
     points = ring.scatter(r_min, 1 - r_max, c=score, s=60, edgecolors="0.4")
     for x, y, value in zip(r_min, 1 - r_max, score, strict=True):
         ring.annotate(f"{value:.1f}", (x, y), (0, 7), textcoords="offset points")
     figure.colorbar(points, ax=ring, label="accuracy, %")
-    ring.set(xlabel="r_min", ylabel="1 - r_max", yscale="log", title="The ring")
-    ring.margins(0.15)
-    ring.invert_yaxis()
     if panels == 2:
         axes[0, 1].scatter(phase, score)
         axes[0, 1].set(xlabel="max_phase", ylabel="accuracy, %", xscale="log")

@@ -31,10 +31,12 @@ needs_proc = pytest.mark.skipif(
     not Path("/proc/self/task").exists(), reason="finds the workers in /proc"
 )
 SCRIPT = """
-import functools, sys
+import functools, signal, sys
 from keras_lru.datasets.generation import generate
 from tests.datasets.generators import logged_noise
 
+# A shell's background job would inherit a Ctrl-C that is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # No `if __name__ == "__main__"`: users' scripts have none either.
 log, directory = sys.argv[1:]
 function = functools.partial(logged_noise, log=log, seconds=0.2)
