@@ -1,11 +1,8 @@
 """Training on all devices at once."""
 
-import contextlib
-
 from keras_lru.ops.backend import data_parallel_scope
 
 
-@contextlib.contextmanager
 def data_parallel():
     """Scope in which models train on all devices, each on its part of every batch.
 
@@ -20,11 +17,11 @@ def data_parallel():
     (`keras_lru.datasets.load(..., drop_remainder=True)`). On TensorFlow a model must
     not be compiled with `jit_compile=True`.
 
-    Yields:
-        The number of devices.
+    Returns:
+        A context manager, which gives the number of devices.
 
     Raises:
-        ValueError: If the backend is neither JAX nor TensorFlow.
+        ValueError: When entered, if the backend is neither JAX nor TensorFlow.
 
     Example:
         >>> import keras, numpy as np
@@ -38,5 +35,4 @@ def data_parallel():
         >>> devices >= 1
         True
     """
-    with data_parallel_scope() as devices:
-        yield devices
+    return data_parallel_scope()
