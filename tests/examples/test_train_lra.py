@@ -13,6 +13,8 @@ import keras
 import numpy as np
 import pytest
 
+from tests.examples.running import run_here
+
 SCRIPT = Path(__file__).parents[2] / "examples" / "train_lra.py"
 SMALL = ("units=8", "state_size=8", "depth=1", "config=tiny", "batch_size=8")
 # Four CPU devices, on both backends, before either starts.
@@ -40,16 +42,6 @@ def arguments(data_dir, backend):
     return [*map(str, words), "--set", *SMALL]
 
 
-def run_here(monkeypatch, *arguments):
-    """Runs the script in this process, which has imported all that it needs."""
-    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments)])
-    policy = keras.config.dtype_policy()
-    try:
-        runpy.run_path(str(SCRIPT), run_name="__main__")
-    finally:
-        keras.config.set_dtype_policy(policy)
-
-
 def rows(folder):
     with open(folder / "metrics.csv") as file:
         return [
@@ -66,7 +58,7 @@ def whole(data_dir, tmp_path_factory):
     words += ["--steps", 160, "--validate-every", 20, "--output-dir", folder / "run"]
     words += ["--backend", keras.backend.backend(), "--set", *SMALL]
     with pytest.MonkeyPatch.context() as monkeypatch:
-        run_here(monkeypatch, *words)
+        run_here(monkeypatch, SCRIPT, *words)
     return folder / "run"
 
 
@@ -137,18 +129,18 @@ def test_stops_early_and_stays_stopped(arguments, tmp_path, monkeypatch, capsys)
     # A rate of nothing: no gain after the first validation.
     flat = ["--patience", "2", "--output-dir", folder, "--precision", "mixed_bfloat16"]
     flat += [*arguments, "learning_rate=1e-7"]
-    run_here(monkeypatch, *flat)
+    run_here(monkeypatch, SCRIPT, *flat)
     assert len(rows(folder)) < 8
     before = (folder / "training.npz").read_bytes()
     capsys.readouterr()
-    run_here(monkeypatch, "--resume", *flat)
+    run_here(monkeypatch, SCRIPT, "--resume", *flat)
     assert "Epoch" not in capsys.readouterr().out
     assert (folder / "training.npz").read_bytes() == before
 
 
 def refusal(monkeypatch, *arguments):
     with pytest.raises(SystemExit) as stop:
-        run_here(monkeypatch, *arguments)
+        run_here(monkeypatch, SCRIPT, *arguments)
     return str(stop.value)
 
 

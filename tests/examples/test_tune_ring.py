@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import json
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -11,14 +10,9 @@ from pathlib import Path
 import pytest
 
 from keras_lru.models import Preset
+from tests.examples.running import run_here
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "tune_ring.py"
-
-
-def run_here(monkeypatch, *arguments):
-    """Runs the script in this process, which has imported all that it needs."""
-    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments)])
-    runpy.run_path(str(SCRIPT), run_name="__main__")
 
 
 @pytest.mark.slow
@@ -26,7 +20,7 @@ def test_searches_draws_and_goes_on(tmp_path, monkeypatch, backend, capsys):
     folder = tmp_path / "search"
     words = ["--task", "digits", "--epochs", 1, "--backend", backend]
     words += ["--directory", folder]
-    run_here(monkeypatch, *words, "--trials", 2)
+    run_here(monkeypatch, SCRIPT, *words, "--trials", 2)
     names = {path.name for path in folder.iterdir()}
     assert names == {
         *("best.json", "eigenvalues.png", "ring.png", "trials.csv", "trials.json"),
@@ -43,9 +37,9 @@ def test_searches_draws_and_goes_on(tmp_path, monkeypatch, backend, capsys):
     assert set(best) <= {field.name for field in dataclasses.fields(Preset)}
 
     with pytest.raises(SystemExit, match="holds a search already: add --resume"):
-        run_here(monkeypatch, *words, "--trials", 3)
+        run_here(monkeypatch, SCRIPT, *words, "--trials", 3)
     capsys.readouterr()
-    run_here(monkeypatch, *words, "--trials", 3, "--resume")
+    run_here(monkeypatch, SCRIPT, *words, "--trials", 3, "--resume")
     table = capsys.readouterr().out.split("accuracy")[-1]
     assert table.count("%") == 3
     again = json.loads((folder / "trials.json").read_text())
@@ -55,7 +49,7 @@ def test_searches_draws_and_goes_on(tmp_path, monkeypatch, backend, capsys):
 @pytest.mark.slow
 def test_the_grid_is_the_paper_s(tmp_path, monkeypatch, backend):
     words = ["--epochs", 1, "--backend", backend, "--directory", tmp_path]
-    run_here(monkeypatch, *words, "--tuner", "grid", "--trials", 2)
+    run_here(monkeypatch, SCRIPT, *words, "--tuner", "grid", "--trials", 2)
     for trial in json.loads((tmp_path / "trials.json").read_text()):
         settings = trial["settings"]
         assert settings["r_min"] in (0.0, 0.5, 0.9)
