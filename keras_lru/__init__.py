@@ -11,6 +11,8 @@ from keras_lru.layers import (
     LRUCell,
     ResidualBlock,
     RGLRUCell,
+    S4DCell,
+    S5Cell,
 )
 from keras_lru.models import (
     LRUBackbone,
@@ -33,6 +35,8 @@ __all__ = [
     "PairClassifier",
     "RGLRUCell",
     "ResidualBlock",
+    "S4DCell",
+    "S5Cell",
     "SequenceClassifier",
     "SequenceRegressor",
     "export",

@@ -1,6 +1,7 @@
 """What the package exposes, and what importing it costs."""
 
 import importlib
+import pkgutil
 import subprocess
 import sys
 
@@ -18,7 +19,9 @@ PUBLIC = {
         "RGLRUCell",
         "ResidualBlock",
         "S4D",
+        "S4DCell",
         "S5",
+        "S5Cell",
         "SequenceClassifier",
         "SequenceRegressor",
         "export",
@@ -29,7 +32,28 @@ PUBLIC = {
         "training",
     ],
     "keras_lru.convert": ["from_minimal_lru"],
+    "keras_lru.datasets": [
+        "TASKS",
+        "CopyMemory",
+        "CopyMemoryConfig",
+        "ListOpsConfig",
+        "LraAan",
+        "LraListops",
+        "LraPathfinder",
+        "PathfinderConfig",
+        "Task",
+        "get_task",
+        "load",
+        "num_examples",
+    ],
     "keras_lru.export": ["export_saved_model"],
+    "keras_lru.initializers": [
+        "ContinuousEigenvalues",
+        "Gamma",
+        "LogTimescale",
+        "RingMagnitude",
+        "RingPhase",
+    ],
     "keras_lru.layers": [
         "DenseRNN",
         "DenseRNNCell",
@@ -78,6 +102,14 @@ def test_public_names_are_these():
         exposed = importlib.import_module(module)
         assert sorted(exposed.__all__) == sorted(names), module
         assert all(hasattr(exposed, name) for name in names)
+
+
+def test_every_part_of_the_package_says_what_is_public():
+    parts = {
+        f"keras_lru.{part.name}" for part in pkgutil.iter_modules(keras_lru.__path__)
+    }
+    inner = {"keras_lru.checks", "keras_lru.saved_model_folder", "keras_lru.tasks"}
+    assert parts - inner == PUBLIC.keys() - {"keras_lru"}
 
 
 def test_import_brings_nothing_that_keras_does_not():

@@ -6,7 +6,7 @@ import keras
 from keras import initializers, ops
 
 from keras_lru.checks import check_choice, check_positive_integer
-from keras_lru.initializers import Gamma, check_max_phase, check_ring
+from keras_lru.initializers.ring import Gamma, check_max_phase, check_ring
 from keras_lru.layers.diagonal_cell import DiagonalCell
 from keras_lru.layers.parameterization import POLAR_FORMS, ring_initializers
 from keras_lru.layers.recurrent_cell import FEEDTHROUGHS

@@ -4,7 +4,7 @@ import keras
 from keras import constraints, initializers, ops, regularizers
 
 from keras_lru.checks import describe, fits
-from keras_lru.initializers import draw_seed
+from keras_lru.initializers.seeds import draw_seed
 from keras_lru.ops.projection import feed_through, project
 
 FEEDTHROUGHS = ("auto", "vector", "matrix", "none")

@@ -4,7 +4,7 @@ import keras
 from keras import initializers, ops, tree
 
 from keras_lru.checks import check_positive_integer
-from keras_lru.initializers import check_ring
+from keras_lru.initializers.ring import check_ring
 from keras_lru.layers.recurrent_cell import RecurrentCell, check_states
 from keras_lru.ops.gradients import custom_gradient
 

@@ -6,7 +6,7 @@ import keras
 from keras import initializers, ops
 
 from keras_lru.checks import check_choice, check_positive_integer
-from keras_lru.initializers_hippo import (
+from keras_lru.initializers.hippo import (
     SPECTRA,
     ContinuousEigenvalues,
     LogTimescale,

@@ -5,7 +5,7 @@ import numpy as np
 from keras import initializers, ops
 
 from keras_lru.checks import check_choice, check_positive_integer
-from keras_lru.initializers_hippo import (
+from keras_lru.initializers.hippo import (
     LogTimescale,
     check_conjugate_pairs,
     check_timescales,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import keras_tuner
 
-from keras_lru.initializers import check_max_phase, check_ring
+from keras_lru.initializers.ring import check_max_phase, check_ring
 from keras_lru.tuner.spaces import check_space, suggest
 
 RING = ("r_min", "r_max", "max_phase")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_lru.initializers import check_ring
+from keras_lru.initializers.ring import check_ring
 from keras_lru.visualization.axes import add_legend, make_axes
 from keras_lru.visualization.spectrum import spectra
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_lru.initializers_hippo import hippo_legs, hippo_normal
+from keras_lru.initializers.hippo import hippo_legs, hippo_normal
 from keras_lru.layers import S4D, S5
 from keras_lru.ops import naive
 

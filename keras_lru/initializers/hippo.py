@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 
 from keras_lru.checks import check_choice, check_positive_integer, is_number
-from keras_lru.initializers import draw_seed
+from keras_lru.initializers.seeds import draw_seed
 
 
 def hippo_legs(n):
@@ -83,7 +83,7 @@ class ContinuousEigenvalues(keras.initializers.Initializer):
     Example:
 
     >>> import numpy as np
-    >>> from keras_lru.initializers_hippo import ContinuousEigenvalues
+    >>> from keras_lru.initializers import ContinuousEigenvalues
     >>> np.array(ContinuousEigenvalues("lin", "im")((1, 3))).round(2)
     array([[0.  , 3.14, 6.28]], dtype=float32)
     """
@@ -120,7 +120,7 @@ class LogTimescale(keras.initializers.Initializer):
     Example:
 
     >>> import numpy as np
-    >>> from keras_lru.initializers_hippo import LogTimescale
+    >>> from keras_lru.initializers import LogTimescale
     >>> delta = np.exp(np.array(LogTimescale(0.01, 0.1, seed=1)((1000,))))
     >>> bool(delta.min() >= 0.0099 and delta.max() <= 0.1001)
     True

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from keras_lru.initializers_hippo import (
+from keras_lru.initializers.hippo import (
     ContinuousEigenvalues,
     LogTimescale,
     hippo_legs,

@@ -9,13 +9,13 @@ eigenvalues, so a layer can create the one without reading the other.
 """
 
 import math
-import random
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_lru.checks import check_choice, is_number
+from keras_lru.initializers.seeds import draw_seed
 
 _EPSILON = float(np.finfo(np.float32).eps)
 # Keeps log θ finite at zero phase.
@@ -46,15 +46,6 @@ def check_max_phase(max_phase):
             "`max_phase` must be a finite number >= 0, in radians. "
             f"Received: max_phase={max_phase!r}"
         )
-
-
-def draw_seed(seed):
-    """`seed` itself, or for `None` one from Python's generator, as Keras draws them."""
-    if seed is None:
-        return random.randint(1, 10**9)
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise ValueError(f"`seed` must be an integer or None. Received: seed={seed!r}")
-    return seed
 
 
 class _Ring(keras.initializers.Initializer):
