@@ -97,13 +97,16 @@ class DenseRNNCell(RecurrentCell):
         seed=None,
         **kwargs,
     ):
-        super().__init__(locals(), seed, **kwargs)
-        self.units = check_positive_integer("units", units)
-        self.num_states = check_positive_integer(
+        check_positive_integer("units", units)
+        num_states = check_positive_integer(
             "state_size", units if state_size is None else state_size
         )
         check_choice("feedthrough", feedthrough, FEEDTHROUGHS)
-        self.activation = _get_activation(activation)
+        activation = _get_activation(activation)
+        super().__init__(locals(), seed, **kwargs)
+        self.units = int(units)
+        self.num_states = num_states
+        self.activation = activation
         self.feedthrough = feedthrough
         self.state_size = [self.num_states]
         self.state_names = ("x",)

@@ -6,7 +6,7 @@ from keras import ops
 from keras_lru.layers.recurrent_layer import RecurrentLayer
 from keras_lru.layers.rg_lru_cell import RGLRUCell
 from keras_lru.ops.algorithm import check_scan
-from keras_lru.ops.indexing import zero_without_steps
+from keras_lru.ops.indexing import running, zero_without_steps
 from keras_lru.ops.linear_recurrence import linear_recurrence
 
 
@@ -129,8 +129,7 @@ class RGLRU(RecurrentLayer):
         a, b = self.cell.recurrence(inputs)
         if lengths is not None:
             # Past the end the state stays as it is.
-            steps = ops.arange(0, ops.shape(inputs)[1], dtype="int32")
-            runs = (steps < lengths[:, None])[..., None]
+            runs = running(lengths, ops.shape(inputs)[1])[..., None]
             a = ops.where(runs, a, ops.ones_like(a))
             b = ops.where(runs, b, ops.zeros_like(b))
         initial = None if initial_state is None else initial_state[0]

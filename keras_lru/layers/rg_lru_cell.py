@@ -93,15 +93,17 @@ class RGLRUCell(RecurrentCell):
         seed=None,
         **kwargs,
     ):
-        super().__init__(locals(), seed, **kwargs)
-        self.units = check_positive_integer("units", units)
-        self.num_heads = check_positive_integer("num_heads", num_heads)
-        if self.units % self.num_heads:
+        check_positive_integer("units", units)
+        check_positive_integer("num_heads", num_heads)
+        if units % num_heads:
             raise ValueError(
                 "`num_heads` must divide `units`. "
                 f"Received: num_heads={num_heads}, units={units}"
             )
         check_ring(a_min, a_max, ("a_min", "a_max"))
+        super().__init__(locals(), seed, **kwargs)
+        self.units = int(units)
+        self.num_heads = int(num_heads)
         self.a_min = float(a_min)
         self.a_max = float(a_max)
         self.state_size = [self.units]

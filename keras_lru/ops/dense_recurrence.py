@@ -8,6 +8,7 @@ from keras import ops, tree
 
 from keras_lru.ops.backend import loop_over_time, pullback
 from keras_lru.ops.gradients import custom_gradient
+from keras_lru.ops.indexing import running
 from keras_lru.ops.projection import project
 
 
@@ -27,8 +28,8 @@ def dense_recurrence(inputs, A, activation, initial_state, lengths=None):
         state that step `t` started from, and `(batch, state_size)`.
     """
     if lengths is not None:
-        steps = ops.arange(0, ops.shape(inputs)[1], dtype="int32")
-        runs = ops.cast(steps < lengths[:, None], inputs.dtype)[..., None]
+        runs = running(lengths, ops.shape(inputs)[1])[..., None]
+        runs = ops.cast(runs, inputs.dtype)
         inputs = ops.concatenate([inputs, runs], axis=-1)
     # A copy: to TensorFlow's custom gradients a variable is not yet a tensor.
     return _solve(inputs, ops.copy(A), activation, initial_state)

@@ -20,6 +20,11 @@ def take_step(x, index):
     return take_steps(x, index[:, None])[:, 0]
 
 
+def running(lengths, steps):
+    """Whether each of `steps` steps is within its sequence, `(batch, steps)`."""
+    return ops.arange(0, steps, dtype="int32") < lengths[:, None]
+
+
 def last_step(x, lengths):
     """`x[b, lengths[b] - 1]`, or of all steps the last one if `lengths` is `None`.
 
