@@ -20,6 +20,14 @@ def check_positive_integer(name, value):
     return int(value)
 
 
+def check_non_negative_integer(name, value):
+    """Raise `ValueError` unless `value` is an integer of at least 0."""
+    if not (is_number(value, numbers.Integral) and value >= 0):
+        raise ValueError(
+            f"`{name}` must be an integer of at least 0. Received: {name}={value!r}"
+        )
+
+
 def check_choice(name, value, choices):
     """Raise `ValueError` unless `value` is one of `choices`."""
     choices = tuple(choices)

@@ -4,7 +4,6 @@ import abc
 import dataclasses
 import hashlib
 import json
-import numbers
 import os
 import shutil
 import tempfile
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from keras_lru.checks import check_positive_integer
+from keras_lru.checks import check_non_negative_integer, check_positive_integer
 from keras_lru.datasets.generation import generate
 
 SPLITS = ("train", "validation", "test")
@@ -47,10 +46,7 @@ class GeneratedConfig(tfds.core.BuilderConfig):
     def __post_init__(self):
         for split in SPLITS:
             check_positive_integer(f"{split}_examples", self.num_examples(split))
-        if not isinstance(self.seed, numbers.Integral) or self.seed < 0:
-            raise ValueError(
-                f"`seed` must be an integer of at least 0. Received: seed={self.seed!r}"
-            )
+        check_non_negative_integer("seed", self.seed)
         if not self.name:
             defaults = {field.name: field.default for field in dataclasses.fields(self)}
             self.name = "-".join(

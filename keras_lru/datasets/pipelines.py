@@ -6,7 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from keras_lru.checks import check_positive_integer
+from keras_lru.checks import (
+    check_non_negative_integer,
+    check_positive_integer,
+    is_number,
+)
 from keras_lru.datasets.batches import Batches
 from keras_lru.datasets.examples import Examples, read_images, read_tokens
 from keras_lru.datasets.prepared import prepared_builder, tfds_split
@@ -122,21 +126,24 @@ def load(
         ("start_step", start_step),
         ("permutation_seed", permutation_seed),
     ):
-        if not isinstance(value, numbers.Integral) or value < 0:
-            raise ValueError(
-                f"`{name}` must be an integer of at least 0. Received: {name}={value!r}"
-            )
+        check_non_negative_integer(name, value)
+    given = {
+        "max_length": max_length,
+        "buckets": buckets,
+        "downsample": downsample,
+        "grayscale": grayscale,
+    }
     unused = (
-        {"max_length": max_length, "buckets": buckets}
+        {"max_length": max_length is not None, "buckets": buckets}
         if task.is_image
         else {"downsample": downsample > 1, "grayscale": grayscale}
     )
-    for name, value in unused.items():
-        if value:
+    for name, is_passed in unused.items():
+        if is_passed:
             kind = "tokens" if task.is_image else "images"
             raise ValueError(
                 f"`{name}` is for {kind}, which task {task.name!r} does not read. "
-                f"Received: {name}={value!r}"
+                f"Received: {name}={given[name]!r}"
             )
     if shuffle is None:
         shuffle = split == "train"
@@ -191,8 +198,13 @@ def padded_lengths(
     check_positive_integer("max_length", max_length)
     if buckets is None:
         buckets = [-(-max_length // part) for part in (8, 4, 2)]
-    for bucket in buckets:
-        check_positive_integer("buckets", bucket)
+    if not isinstance(buckets, Sequence) or not all(
+        is_number(bucket, numbers.Integral) and bucket > 0 for bucket in buckets
+    ):
+        raise ValueError(
+            "`buckets` must be a sequence of positive integers. "
+            f"Received: buckets={buckets!r}"
+        )
     return sorted({b for b in buckets if b < max_length} | {max_length})
 
 

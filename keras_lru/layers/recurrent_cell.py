@@ -5,6 +5,7 @@ from keras import constraints, initializers, ops, regularizers
 
 from keras_lru.checks import describe, fits
 from keras_lru.initializers.seeds import draw_seed
+from keras_lru.layers.copies import derive_seed
 from keras_lru.ops.projection import feed_through, project
 
 FEEDTHROUGHS = ("auto", "vector", "matrix", "none")
@@ -51,8 +52,8 @@ class RecurrentCell(keras.layers.Layer):
         # Weights and states keep their own dtype; inputs are cast where they are used.
         super().__init__(autocast=False, **kwargs)
         self.seed = seed
-        # Backends take 32 bits, and the weights count up from here.
-        self._base_seed = draw_seed(seed) % 2**31
+        # The weights count up from here: layers of neighbouring seeds must not meet.
+        self._base_seed = derive_seed(draw_seed(seed), "weights")
         self._object_names = tuple(x for x in arguments if _module_of(x) is not None)
         for name in self._object_names:
             setattr(self, name, _module_of(name).get(arguments[name]))

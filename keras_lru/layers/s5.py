@@ -41,7 +41,8 @@ class S5(DiagonalRNN):
         dt_min: Smallest initial step size Δ. A state remembers about 1/Δ steps.
         dt_max: Largest initial Δ. log Δ starts uniform, one for each state.
         clip_eigenvalues: Whether Re Λ is kept at −1e-4 or less, so that the system is
-            stable whatever the optimizer does. The published models are not clipped.
+            stable whatever the optimizer does. Of the published models some are clipped
+            (LRA's CIFAR-10), others not (PathX).
         feedthrough: D: `"vector"` `(units,)`, which needs inputs of `units` features;
             `"matrix"` `(input_dim, units)`; `"none"`; `"auto"` for a vector where the
             dimensions agree, else a matrix.

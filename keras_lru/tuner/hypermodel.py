@@ -8,6 +8,11 @@ import keras_tuner
 import numpy as np
 from keras_tuner.errors import FailedTrialError, FatalValueError
 
+from keras_lru.checks import (
+    check_fraction,
+    check_non_negative_integer,
+    check_positive_integer,
+)
 from keras_lru.layers.copies import derive_seed
 from keras_lru.models import PairClassifier, Preset, SequenceClassifier
 from keras_lru.ops.backend import drop_compiled_programs
@@ -160,6 +165,23 @@ class LRUHyperModel(keras_tuner.HyperModel):
                 "Pass either `preset` or `model`. Received: "
                 f"preset={preset!r}, model={model!r}"
             )
+        if not isinstance(preset, Preset | None):
+            raise ValueError(f"`preset` must be a Preset. Received: preset={preset!r}")
+        if not (model is None or callable(model)):
+            raise ValueError(
+                "`model` must be a class of models, or a function that makes one. "
+                f"Received: model={model!r}"
+            )
+        if not isinstance(ring, bool | Mapping):
+            raise ValueError(
+                "`ring` must be a boolean, or arguments of `ring_hyperparameters`. "
+                f"Received: ring={ring!r}"
+            )
+        check_fraction("warmup_fraction", warmup_fraction)
+        if patience is not None:
+            check_positive_integer("patience", patience)
+        if seed is not None:
+            check_non_negative_integer("seed", seed)
         values = locals()
         self.preset = preset
         self.arguments = dict(arguments or {})
@@ -186,6 +208,11 @@ class LRUHyperModel(keras_tuner.HyperModel):
             raise ValueError(
                 "`arguments` must not hold what is searched (a ring that is not: "
                 f"`ring=False`). Received: arguments with {twice}"
+            )
+        if not np.all(np.array(self._spaces["learning_rate"]) > 0):
+            raise ValueError(
+                "`learning_rate` must be above 0. "
+                f"Received: learning_rate={learning_rate!r}"
             )
         # What was trained last, and how often in a row.
         self._trained, self._executions = None, 0

@@ -227,11 +227,13 @@ def test_options_of_presets_are_arguments(task, scale):
         ({"downsample": 0}, "`downsample` must be a positive integer"),
         ({"downsample": 3}, "`downsample` must divide"),
         ({"max_length": 9}, "`max_length` is for tokens, which task 'images' does"),
+        ({"max_length": 0}, "`max_length` is for tokens, which task 'images' does"),
         ({"buckets": (9,)}, "`buckets` is for tokens, which task 'images' does"),
         ({"task": TEXTS, "downsample": 2}, "`downsample` is for images"),
         ({"task": TEXTS, "grayscale": True}, "`grayscale` is for images"),
         ({"task": TEXTS, "max_length": 0}, "`max_length` must be a positive"),
-        ({"task": TEXTS, "buckets": (0,)}, "`buckets` must be a positive integer"),
+        ({"task": TEXTS, "buckets": (0,)}, "`buckets` must be a sequence of positive"),
+        ({"task": TEXTS, "buckets": 5}, "`buckets` must be a sequence of positive"),
     ],
 )
 def test_refuses_arguments(data_dir, arguments, message):

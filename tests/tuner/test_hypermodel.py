@@ -473,9 +473,17 @@ def test_refuses_what_contradicts_itself():
         ("state_size", True),
         ("dropout", (0.0, 1.0)),
         ("batch_size", (1, 2, 3)),
+        ("learning_rate", 0.0),
+        ("warmup_fraction", 2),
+        ("patience", "x"),
+        ("patience", -1),
+        ("seed", -1),
+        ("seed", "a"),
+        ("ring", 3),
+        ("model", 5),
     ],
 )
-def test_refuses_a_space(name, value):
+def test_refuses_a_setting(name, value):
     with pytest.raises(ValueError, match=rf"`{name}` must be .* Received: {name}="):
         hypermodel(**{name: value})
 
