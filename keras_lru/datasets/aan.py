@@ -17,7 +17,30 @@ _LABELS = {b"0": 0, b"1": 1, b"0.0": 0, b"1.0": 1}
 
 
 class LraAan(tfds.core.GeneratorBasedBuilder):
-    """Pairs of papers of the ACL Anthology Network: does one cite the other?"""
+    """Pairs of papers of the ACL Anthology Network: does one cite the other?
+
+    The benchmark's files can't be downloaded by TFDS: `download_and_prepare` reads
+    them from `manual_dir`.
+
+    Args:
+        **kwargs: TFDS's own: `data_dir`, `version`, `file_format`.
+
+    Raises:
+        FileNotFoundError: If a file is missing (at `download_and_prepare`): what to
+            fetch, and where to put it.
+        ValueError: If a file's rows are not the benchmark's, with file and line.
+
+    References:
+        [Tay et al., 2021](https://arxiv.org/abs/2011.04006), the Long Range Arena.
+
+    Example:
+        >>> import tempfile
+        >>> from keras_lru.datasets import LraAan
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     builder = LraAan(data_dir=folder)
+        >>> sorted(builder.info.features)
+        ['id1', 'id2', 'label', 'text1', 'text2']
+    """
 
     VERSION = tfds.core.Version("1.0.0")
     MANUAL_DOWNLOAD_INSTRUCTIONS = lra_instructions(

@@ -41,7 +41,30 @@ class CopyMemoryConfig(GeneratedConfig):
 
 
 class CopyMemory(GeneratedBuilder):
-    """Copy memory: repeat ten symbols after a long delay."""
+    """Copy memory: repeat ten symbols after a long delay.
+
+    Args:
+        config: A `CopyMemoryConfig`, or the name of one: `"delay_100"`, `"delay_200"`,
+            `"delay_500"`, `"default"` (1 000 steps) or `"delay_2000"`.
+        processes: Integer, the number of processes that compute examples. `None`: one
+            for each usable core.
+        **kwargs: TFDS's own: `data_dir`, `version`, `file_format`.
+
+    Raises:
+        ValueError: If `config` has the name of a prepared dataset with other settings,
+            or `processes` is not a positive integer.
+
+    References:
+        [Arjovsky et al., 2016](https://arxiv.org/abs/1511.06464), section 5.1.
+
+    Example:
+        >>> import tempfile
+        >>> from keras_lru.datasets import CopyMemory
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     builder = CopyMemory(data_dir=folder)
+        >>> builder.info.features["inputs"].shape
+        (1020,)
+    """
 
     VERSION = tfds.core.Version("1.0.0")
     BUILDER_CONFIGS: ClassVar = [

@@ -82,6 +82,28 @@ class LraListops(GeneratedBuilder):
     No tree comes twice, in all splits together: one that has come before is drawn
     again. That never happens at the benchmark's sizes, but with short trees the
     last splits may depend on the number of examples of the first.
+
+    Args:
+        config: A `ListOpsConfig`, or the name of one: `"default"`, `"tiny"`, `"short"`,
+            `"original"`.
+        processes: Integer, the number of processes that compute examples. `None`: one
+            for each usable core.
+        **kwargs: TFDS's own: `data_dir`, `version`, `file_format`.
+
+    Raises:
+        ValueError: If `config` has the name of a prepared dataset with other settings,
+            or `processes` is not a positive integer.
+
+    References:
+        [Tay et al., 2021](https://arxiv.org/abs/2011.04006), the Long Range Arena.
+
+    Example:
+        >>> import tempfile
+        >>> from keras_lru.datasets import LraListops
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     builder = LraListops(config="short", data_dir=folder)
+        >>> builder.builder_config.train_examples
+        30000
     """
 
     VERSION = tfds.core.Version("1.0.0")

@@ -76,6 +76,7 @@ class ContinuousEigenvalues(keras.initializers.Initializer):
 
     Call arguments:
         shape: `(…, N/2)`: the same along all axes but the last.
+        dtype: Dtype of the result; `None` for float32.
 
     Raises:
         ValueError: If an argument is not one of the values above.
@@ -113,6 +114,10 @@ class LogTimescale(keras.initializers.Initializer):
         dt_min: Smallest Δ, positive.
         dt_max: Largest Δ, at least `dt_min`.
         seed: Integer, or `None` for a random one, fixed at construction.
+
+    Call arguments:
+        shape: Shape of the result.
+        dtype: Dtype of the result; `None` for float32.
 
     Raises:
         ValueError: If an argument is out of its range.

@@ -82,6 +82,10 @@ class RingMagnitude(_Ring):
             `"modulus"` for `|λ|`.
         seed: Integer, or `None` for a random one, fixed at construction.
 
+    Call arguments:
+        shape: Shape of the result, usually `(state_size,)`.
+        dtype: Dtype of the result; `None` for float32.
+
     Raises:
         ValueError: If an argument is out of its range.
 
@@ -131,6 +135,10 @@ class Gamma(_Ring):
         r_max: Outer radius, in `[r_min, 1]`.
         seed: Integer: the seed of the `RingMagnitude`.
 
+    Call arguments:
+        shape: Shape of the result, usually `(state_size,)`.
+        dtype: Dtype of the result; `None` for float32.
+
     Raises:
         ValueError: If an argument is out of its range.
 
@@ -156,6 +164,10 @@ class RingPhase(keras.initializers.Initializer):
         max_phase: Largest phase, in radians, at least 0.
         form: What the values are: `"log_theta"` for `log θ`, `"theta"` for `θ`.
         seed: Integer, or `None` for a random one, fixed at construction.
+
+    Call arguments:
+        shape: Shape of the result, usually `(state_size,)`.
+        dtype: Dtype of the result; `None` for float32.
 
     Raises:
         ValueError: If an argument is out of its range.

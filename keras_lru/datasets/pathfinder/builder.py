@@ -79,7 +79,32 @@ class PathfinderConfig(GeneratedConfig):
 
 
 class LraPathfinder(GeneratedBuilder):
-    """Pathfinder: do two discs lie on the ends of one dashed curve?"""
+    """Pathfinder: do two discs lie on the ends of one dashed curve?
+
+    Args:
+        config: A `PathfinderConfig`, or the name of one: `"32_14"` for 32 x 32 pixels and
+            curves of 14 dashes; sizes are 32, 64, 128 and 256, curves have 6, 9 or 14
+            dashes. `"…_original"` reads the benchmark's own files from `manual_dir`;
+            `"32_6_plain"` and `"128_6_plain"` are without distractors.
+        processes: Integer, the number of processes that compute examples. `None`: one
+            for each usable core.
+        **kwargs: TFDS's own: `data_dir`, `version`, `file_format`.
+
+    Raises:
+        ValueError: If `config` has the name of a prepared dataset with other settings,
+            or `processes` is not a positive integer.
+
+    References:
+        [Tay et al., 2021](https://arxiv.org/abs/2011.04006), the Long Range Arena.
+
+    Example:
+        >>> import tempfile
+        >>> from keras_lru.datasets import LraPathfinder
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     builder = LraPathfinder(config="64_9", data_dir=folder)
+        >>> builder.info.features["image"].shape
+        (64, 64, 1)
+    """
 
     VERSION = tfds.core.Version("1.0.0")
     BUILDER_CONFIGS: ClassVar = [
