@@ -103,26 +103,6 @@ class Preset:
         names = ("config", "max_length", "buckets", "downsample")
         return {name: getattr(self, name) for name in names}
 
-    def scaled(self, scale: str) -> "Preset":
-        """The preset for the same task at another scale.
-
-        Args:
-            scale: `"paper"`, `"small"` (for an hour or so on a CPU) or `"tiny"` (for
-                minutes).
-
-        Returns:
-            A `Preset`.
-
-        Raises:
-            ValueError: If `scale` is none of these.
-
-        Example:
-            >>> from keras_lru.models import get_preset
-            >>> get_preset("text").scaled("tiny").max_length
-            512
-        """
-        return get_preset(self.task, scale)
-
     def build_model(self, **overrides) -> keras.Model:
         """Makes the model: a `SequenceClassifier`, or a `PairClassifier` for pairs.
 
