@@ -3,6 +3,8 @@
 import math
 import numbers
 
+import keras
+
 
 def is_number(value, kind=numbers.Real):
     """Whether `value` is a finite number of that kind, NumPy's included, no boolean."""
@@ -62,6 +64,13 @@ def describe(value):
     """What an error message says of a tensor, or of what should have been one."""
     shape = getattr(value, "shape", None)
     return repr(value) if shape is None else f"shape {tuple(shape)}"
+
+
+def check_floating(name, tensor):
+    """Raise `ValueError` unless `tensor` has a real floating dtype."""
+    dtype = keras.backend.standardize_dtype(tensor.dtype)
+    if not keras.backend.is_float_dtype(dtype):
+        raise ValueError(f"`{name}` must be floating. Received: dtype={dtype}")
 
 
 def check_shape(name, value, *shapes):

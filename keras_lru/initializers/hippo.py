@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 
 from keras_lru.checks import check_choice, check_positive_integer, is_number
-from keras_lru.initializers.seeds import draw_seed
+from keras_lru.initializers.seeds import check_seed, draw_seed
 
 
 def hippo_legs(n):
@@ -135,8 +135,8 @@ class LogTimescale(keras.initializers.Initializer):
         check_timescales(dt_min, dt_max)
         self.dt_min = float(dt_min)
         self.dt_max = float(dt_max)
-        self.seed = seed
-        self._drawn_seed = draw_seed(seed)
+        self.seed = check_seed(seed)
+        self._drawn_seed = draw_seed(self.seed)
 
     def __call__(self, shape, dtype=None):
         return keras.random.uniform(

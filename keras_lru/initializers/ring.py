@@ -15,7 +15,7 @@ import numpy as np
 from keras import ops
 
 from keras_lru.checks import check_choice, is_number
-from keras_lru.initializers.seeds import draw_seed
+from keras_lru.initializers.seeds import check_seed, draw_seed
 
 _EPSILON = float(np.finfo(np.float32).eps)
 # Keeps log θ finite at zero phase.
@@ -55,8 +55,8 @@ class _Ring(keras.initializers.Initializer):
         check_ring(r_min, r_max)
         self.r_min = float(r_min)
         self.r_max = float(r_max)
-        self.seed = seed
-        self._drawn_seed = draw_seed(seed)
+        self.seed = check_seed(seed)
+        self._drawn_seed = draw_seed(self.seed)
 
     def _one_minus_square(self, shape, dtype):
         """`1 − |λ|²`, without the cancellation of computing `|λ|²` first."""
@@ -188,8 +188,8 @@ class RingPhase(keras.initializers.Initializer):
         check_choice("form", form, self.FORMS)
         self.max_phase = float(max_phase)
         self.form = form
-        self.seed = seed
-        self._drawn_seed = draw_seed(seed)
+        self.seed = check_seed(seed)
+        self._drawn_seed = draw_seed(self.seed)
 
     def __call__(self, shape, dtype=None):
         u = keras.random.uniform(shape, seed=self._drawn_seed, dtype=dtype or "float32")

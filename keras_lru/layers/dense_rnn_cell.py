@@ -4,6 +4,7 @@ import keras
 from keras import activations, initializers, ops
 
 from keras_lru.checks import check_choice, check_positive_integer
+from keras_lru.layers.activations import get_activation
 from keras_lru.layers.recurrent_cell import FEEDTHROUGHS, RecurrentCell, check_states
 
 
@@ -102,7 +103,7 @@ class DenseRNNCell(RecurrentCell):
             "state_size", units if state_size is None else state_size
         )
         check_choice("feedthrough", feedthrough, FEEDTHROUGHS)
-        activation = _get_activation(activation)
+        activation = get_activation("activation", activation)
         super().__init__(locals(), seed, **kwargs)
         self.units = int(units)
         self.num_states = num_states
@@ -153,13 +154,3 @@ class DenseRNNCell(RecurrentCell):
             "activation": activations.serialize(self.activation),
             "feedthrough": self.feedthrough,
         }
-
-
-def _get_activation(activation):
-    try:
-        return activations.get(activation)
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            "`activation` must be the name of an activation of Keras, or a function. "
-            f"Received: activation={activation!r}"
-        ) from error

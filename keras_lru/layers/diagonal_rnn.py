@@ -20,10 +20,10 @@ class DiagonalRNN(RecurrentLayer):
 
     def __init__(self, arguments, **kwargs):
         check_scan(arguments["scan"])
-        check_block_size(arguments["block_size"])
+        block_size = check_block_size(arguments["block_size"])
         super().__init__(arguments, **kwargs)
         self.scan = arguments["scan"]
-        self.block_size = arguments["block_size"]
+        self.block_size = block_size
 
     @property
     def eigenvalues(self):

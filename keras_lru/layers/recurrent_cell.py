@@ -4,7 +4,7 @@ import keras
 from keras import constraints, initializers, ops, regularizers
 
 from keras_lru.checks import describe, fits
-from keras_lru.initializers.seeds import draw_seed
+from keras_lru.initializers.seeds import check_seed, draw_seed
 from keras_lru.layers.copies import derive_seed
 from keras_lru.ops.projection import feed_through, project
 
@@ -51,9 +51,9 @@ class RecurrentCell(keras.layers.Layer):
     def __init__(self, arguments, seed, **kwargs):
         # Weights and states keep their own dtype; inputs are cast where they are used.
         super().__init__(autocast=False, **kwargs)
-        self.seed = seed
+        self.seed = check_seed(seed)
         # The weights count up from here: layers of neighbouring seeds must not meet.
-        self._base_seed = derive_seed(draw_seed(seed), "weights")
+        self._base_seed = derive_seed(draw_seed(self.seed), "weights")
         self._object_names = tuple(x for x in arguments if _module_of(x) is not None)
         for name in self._object_names:
             setattr(self, name, _module_of(name).get(arguments[name]))

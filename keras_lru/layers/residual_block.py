@@ -5,6 +5,8 @@ import inspect
 import keras
 
 from keras_lru.checks import check_choice, check_fraction
+from keras_lru.initializers.seeds import check_seed
+from keras_lru.layers.activations import get_activation
 from keras_lru.layers.batch_normalization import BatchNormalization
 from keras_lru.layers.copies import derive_seed, reseed, serialize_unbuilt
 
@@ -108,10 +110,10 @@ class ResidualBlock(keras.layers.Layer):
         self.glu = glu
         self.prenorm = bool(prenorm)
         self.bidirectional = bool(bidirectional)
-        self.activation = keras.activations.get(activation)
+        self.activation = get_activation("activation", activation)
         self.spatial_dropout = bool(spatial_dropout)
         self.norm_momentum = float(norm_momentum)
-        self.seed = seed
+        self.seed = check_seed(seed)
         self.supports_masking = True
 
         self.norm = self._make_norm()

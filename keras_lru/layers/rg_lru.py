@@ -41,7 +41,8 @@ class RGLRU(RecurrentLayer):
         gate_initializer: Initializer of the blocks of `W_a` and of `W_x`, called for
             the matrix `(units / num_heads, units)` of all blocks side by side. `None`:
             N(0, num_heads / units).
-        bias_initializer: Initializer of `b_a` and `b_x`.
+        bias_initializer: Initializer of `b_a` and `b_x`. Each gate gets copies of both
+            initializers, with seeds of their own.
         recurrent_regularizer: Regularizer of `Lambda`.
         gate_regularizer: Regularizer of `W_a` and `W_x`.
         bias_regularizer: Regularizer of `b_a` and `b_x`.

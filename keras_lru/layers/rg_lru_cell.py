@@ -5,6 +5,7 @@ from keras import initializers, ops, tree
 
 from keras_lru.checks import check_positive_integer
 from keras_lru.initializers.ring import check_ring
+from keras_lru.layers.copies import reseed
 from keras_lru.layers.recurrent_cell import RecurrentCell, check_states
 from keras_lru.ops.gradients import custom_gradient
 
@@ -44,7 +45,8 @@ class RGLRUCell(RecurrentCell):
         gate_initializer: Initializer of the blocks of `W_a` and of `W_x`, called for
             the matrix `(units / num_heads, units)` of all blocks side by side. `None`:
             N(0, num_heads / units).
-        bias_initializer: Initializer of `b_a` and `b_x`.
+        bias_initializer: Initializer of `b_a` and `b_x`. Each gate gets copies of both
+            initializers, with seeds of their own.
         recurrent_regularizer: Regularizer of `Lambda`.
         gate_regularizer: Regularizer of `W_a` and `W_x`.
         bias_regularizer: Regularizer of `b_a` and `b_x`.
@@ -132,9 +134,12 @@ class RGLRUCell(RecurrentCell):
 
     def _add_gate(self, name, offset):
         heads, width = self.num_heads, self.units // self.num_heads
-        initializer = self.gate_initializer or initializers.VarianceScaling(
+        initializer = self._copy_for(
+            name, self.gate_initializer
+        ) or initializers.VarianceScaling(
             1.0, "fan_in", "untruncated_normal", seed=self._base_seed + offset
         )
+        bias_initializer = self._copy_for(name, self.bias_initializer)
 
         def blocks(shape, dtype=None):
             # Not for `shape`, of which Keras would take a wrong fan-in.
@@ -145,8 +150,18 @@ class RGLRUCell(RecurrentCell):
         shape = (heads, width, width)
         return (
             self._add_weight(f"W_{name}", shape, blocks, "gate"),
-            self._add_weight(f"b_{name}", (self.units,), self.bias_initializer, "bias"),
+            self._add_weight(f"b_{name}", (self.units,), bias_initializer, "bias"),
         )
+
+    def _copy_for(self, name, initializer):
+        """The user's initializer with a seed of the gate's own: Keras's repeat."""
+        if not isinstance(initializer, initializers.Initializer):
+            return initializer
+        config = initializer.get_config()
+        if "seed" not in config:
+            return initializer
+        seed = self._base_seed if config["seed"] is None else None
+        return type(initializer).from_config(reseed(config, seed, name))
 
     def recurrence(self, inputs):
         """`a` and `b` of `h_t = a_t ⊙ h_{t-1} + b_t`, of a step or of a sequence."""

@@ -5,6 +5,8 @@ import math
 import keras
 
 from keras_lru.checks import check_positive_integer
+from keras_lru.initializers.seeds import check_seed
+from keras_lru.layers.activations import get_activation
 from keras_lru.layers.copies import derive_seed, reseed, serialize_unbuilt
 from keras_lru.layers.lru import LRU
 from keras_lru.layers.residual_block import ResidualBlock
@@ -97,18 +99,16 @@ class LRUBackbone(SequenceModel):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        check_positive_integer("depth", depth)
-        check_positive_integer("units", units)
+        self.depth = check_positive_integer("depth", depth)
+        self.units = check_positive_integer("units", units)
         if vocabulary_size is not None:
-            check_positive_integer("vocabulary_size", vocabulary_size)
+            vocabulary_size = check_positive_integer("vocabulary_size", vocabulary_size)
         elif mask_zero:
             raise ValueError(
                 "`mask_zero` needs `vocabulary_size`: there is no token 0 among "
                 "vectors of features. Received: mask_zero=True, "
                 "vocabulary_size=None"
             )
-        self.depth = depth
-        self.units = units
         self.state_size = state_size
         self.r_min = r_min
         self.r_max = r_max
@@ -118,12 +118,12 @@ class LRUBackbone(SequenceModel):
         self.glu = glu
         self.prenorm = prenorm
         self.bidirectional = bidirectional
-        self.activation = keras.activations.get(activation)
+        self.activation = get_activation("activation", activation)
         self.spatial_dropout = spatial_dropout
         self.norm_momentum = norm_momentum
         self.vocabulary_size = vocabulary_size
         self.mask_zero = mask_zero
-        self.seed = seed
+        self.seed = check_seed(seed)
         self.supports_masking = True
 
         if isinstance(recurrence, keras.layers.Layer):
@@ -132,7 +132,7 @@ class LRUBackbone(SequenceModel):
 
         self.encoder = self._make_encoder()
         template = recurrence or self._default_recurrence()
-        self.blocks = [self._make_block(template, i) for i in range(depth)]
+        self.blocks = [self._make_block(template, i) for i in range(self.depth)]
 
     def _make_encoder(self):
         common = {"dtype": self.dtype_policy, "name": "encoder"}

@@ -30,14 +30,14 @@ class BackboneModel(SequenceModel):
             backbone = keras.saving.deserialize_keras_object(backbone)
         if backbone is None:
             backbone = LRUBackbone(**kwargs, dtype=self.dtype_policy, name="backbone")
+        elif not isinstance(backbone, LRUBackbone):
+            raise ValueError(
+                f"`backbone` must be an LRUBackbone. Received: backbone={backbone!r}"
+            )
         elif kwargs:
             raise ValueError(
                 "Pass either `backbone` or the arguments to make one. Received: "
                 f"backbone={backbone.name!r} and {sorted(kwargs)}"
-            )
-        elif not isinstance(backbone, LRUBackbone):
-            raise ValueError(
-                f"`backbone` must be an LRUBackbone. Received: backbone={backbone!r}"
             )
         self.backbone = backbone
         self.supports_masking = True

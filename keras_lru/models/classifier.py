@@ -2,9 +2,10 @@
 
 import keras
 
-from keras_lru.checks import check_positive_integer
+from keras_lru.checks import check_choice, check_positive_integer
+from keras_lru.layers.activations import get_activation
 from keras_lru.models.backbone_model import BackboneModel
-from keras_lru.models.pooling import SequencePooling
+from keras_lru.models.pooling import MODES, SequencePooling
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
@@ -54,10 +55,11 @@ class SequenceClassifier(BackboneModel):
     def __init__(
         self, num_classes, pooling="mean", activation=None, backbone=None, **kwargs
     ):
-        check_positive_integer("num_classes", num_classes)
+        num_classes = check_positive_integer("num_classes", num_classes)
+        check_choice("pooling", pooling, MODES)
         super().__init__(backbone, **kwargs)
         self.num_classes = num_classes
-        self.activation = keras.activations.get(activation)
+        self.activation = get_activation("activation", activation)
         self.pooling = SequencePooling(pooling, dtype=self.dtype_policy, name="pooling")
         self.head = self.make_dense(num_classes, self.activation, "head")
 

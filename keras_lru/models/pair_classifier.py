@@ -3,9 +3,10 @@
 import keras
 from keras import ops
 
-from keras_lru.checks import check_positive_integer
+from keras_lru.checks import check_choice, check_positive_integer
+from keras_lru.layers.activations import get_activation
 from keras_lru.models.backbone_model import BackboneModel
-from keras_lru.models.pooling import SequencePooling
+from keras_lru.models.pooling import MODES, SequencePooling
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
@@ -74,14 +75,15 @@ class PairClassifier(BackboneModel):
         backbone=None,
         **kwargs,
     ):
-        check_positive_integer("num_classes", num_classes)
+        num_classes = check_positive_integer("num_classes", num_classes)
+        check_choice("pooling", pooling, MODES)
         if hidden_units is not None:
-            check_positive_integer("hidden_units", hidden_units)
+            hidden_units = check_positive_integer("hidden_units", hidden_units)
         super().__init__(backbone, **kwargs)
         self.num_classes = num_classes
         self.hidden_units = hidden_units
-        self.hidden_activation = keras.activations.get(hidden_activation)
-        self.activation = keras.activations.get(activation)
+        self.hidden_activation = get_activation("hidden_activation", hidden_activation)
+        self.activation = get_activation("activation", activation)
         self.pooling = SequencePooling(pooling, dtype=self.dtype_policy, name="pooling")
         self.hidden = self.make_dense(
             hidden_units or self.backbone.units, self.hidden_activation, "hidden"

@@ -4,8 +4,9 @@ import keras
 from keras import ops
 
 from keras_lru.checks import check_choice
+from keras_lru.ops.backend import static_size
 
-_MODES = ("mean", "last", "max")
+MODES = ("mean", "last", "max")
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
@@ -15,7 +16,8 @@ class SequencePooling(keras.layers.Layer):
     The paper's classifiers take the mean over time (appendix D of
     [Orvieto et al., 2023](https://arxiv.org/abs/2303.06349)). Unlike
     `keras.layers.GlobalAveragePooling1D` this gives zeros, and no NaN, for a
-    sequence with every step masked, and sums in float32 under half precision.
+    sequence with every step masked, or whose length is known to be 0, and sums in
+    float32 under half precision.
 
     Args:
         mode: `"mean"`, `"max"`, or `"last"`, the last unmasked step.
@@ -41,12 +43,14 @@ class SequencePooling(keras.layers.Layer):
 
     def __init__(self, mode="mean", **kwargs):
         super().__init__(**kwargs)
-        check_choice("mode", mode, _MODES)
+        check_choice("mode", mode, MODES)
         self.mode = mode
         self.supports_masking = True
 
     def call(self, inputs, mask=None):
         """Pools `(batch, time, features)`."""
+        if static_size(inputs, 1) == 0:
+            return ops.sum(inputs, axis=1)
         if mask is None:
             return self._pool(inputs)
         return self._pool_masked(inputs, ops.cast(mask, "bool"))

@@ -5,7 +5,13 @@ import math
 
 import keras
 
-from keras_lru.checks import check_choice
+from keras_lru.checks import (
+    check_choice,
+    check_fraction,
+    check_positive_integer,
+    is_number,
+)
+from keras_lru.initializers.ring import check_max_phase, check_ring
 from keras_lru.models.classifier import SequenceClassifier
 from keras_lru.models.pair_classifier import PairClassifier
 from keras_lru.models.recurrences import RECURRENCES, make_recurrence
@@ -23,11 +29,6 @@ class Preset:
 
     Args:
         task: Name of the task.
-        scale: `"paper"`, or what it was scaled down to.
-        recurrence: `"lru"`, or what takes its place in the blocks: `"stable_exp"`,
-            `"exp"` or `"real_imag"`, the LRU without γ, by its parameterization;
-            `"rnn_tanh"`, `"rnn_relu"` or `"rnn_linear"`, dense RNNs; `"s4d"`, `"s5"`,
-            `"rg_lru"`, `"gru"`, `"lstm"`.
         depth: Number of blocks.
         units: Number of features between the blocks, the paper's H.
         state_size: Number of complex states, the paper's N.
@@ -50,9 +51,14 @@ class Preset:
         buckets: Lengths to which batches of tokens are padded; `None` means those
             that `keras_lru.datasets.load` chooses.
         downsample: How many times smaller images are made, in height and in width.
+        scale: `"paper"`, or what it was scaled down to.
+        recurrence: `"lru"`, or what takes its place in the blocks: `"stable_exp"`,
+            `"exp"` or `"real_imag"`, the LRU without γ, by its parameterization;
+            `"rnn_tanh"`, `"rnn_relu"` or `"rnn_linear"`, dense RNNs; `"s4d"`, `"s5"`,
+            `"rg_lru"`, `"gru"`, `"lstm"`.
 
     Raises:
-        ValueError: If `recurrence` is none of these.
+        ValueError: If `recurrence` is none of these, or a number is out of its range.
 
     References:
         [Orvieto et al., 2023](https://arxiv.org/abs/2303.06349), table 9 and
@@ -90,6 +96,18 @@ class Preset:
 
     def __post_init__(self):
         check_choice("recurrence", self.recurrence, RECURRENCES)
+        for name in ("depth", "units", "state_size", "batch_size", "steps"):
+            check_positive_integer(name, getattr(self, name))
+        check_ring(self.r_min, self.r_max)
+        check_max_phase(self.max_phase)
+        check_fraction("dropout", self.dropout)
+        for name in ("learning_rate", "recurrent_lr_factor", "weight_decay"):
+            value = getattr(self, name)
+            if not (is_number(value) and value >= 0):
+                raise ValueError(
+                    f"`{name}` must be a number of at least 0. Received: "
+                    f"{name}={value!r}"
+                )
 
     @property
     def data_options(self) -> dict:
@@ -102,26 +120,6 @@ class Preset:
         """
         names = ("config", "max_length", "buckets", "downsample")
         return {name: getattr(self, name) for name in names}
-
-    def scaled(self, scale: str) -> "Preset":
-        """The preset for the same task at another scale.
-
-        Args:
-            scale: `"paper"`, `"small"` (for an hour or so on a CPU) or `"tiny"` (for
-                minutes).
-
-        Returns:
-            A `Preset`.
-
-        Raises:
-            ValueError: If `scale` is none of these.
-
-        Example:
-            >>> from keras_lru.models import get_preset
-            >>> get_preset("text").scaled("tiny").max_length
-            512
-        """
-        return get_preset(self.task, scale)
 
     def build_model(self, **overrides) -> keras.Model:
         """Makes the model: a `SequenceClassifier`, or a `PairClassifier` for pairs.

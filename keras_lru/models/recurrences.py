@@ -4,6 +4,7 @@ import math
 
 import keras
 
+from keras_lru.checks import check_choice
 from keras_lru.layers import LRU, RGLRU, S4D, S5, DenseRNN
 
 
@@ -28,11 +29,15 @@ def make_recurrence(
     Returns:
         A layer that is not built; `None` for `"lru"`, which `LRUBackbone` makes itself.
 
+    Raises:
+        ValueError: If `name` is not in `RECURRENCES`.
+
     Example:
         >>> from keras_lru.models.recurrences import make_recurrence
         >>> make_recurrence("s5", 8, 16, r_min=0, r_max=1, max_phase=3.14).blocks
         8
     """
+    check_choice("recurrence", name, RECURRENCES)
     ring = {"r_min": r_min, "r_max": r_max, "max_phase": max_phase}
     layer = RECURRENCES[name](units, state_size, ring)
     if layer is not None:

@@ -3,6 +3,7 @@
 import keras
 
 from keras_lru.checks import check_positive_integer
+from keras_lru.layers.activations import get_activation
 from keras_lru.models.backbone_model import BackboneModel
 
 
@@ -47,10 +48,10 @@ class SequenceRegressor(BackboneModel):
     """
 
     def __init__(self, output_dim, activation=None, backbone=None, **kwargs):
-        check_positive_integer("output_dim", output_dim)
+        output_dim = check_positive_integer("output_dim", output_dim)
         super().__init__(backbone, **kwargs)
         self.output_dim = output_dim
-        self.activation = keras.activations.get(activation)
+        self.activation = get_activation("activation", activation)
         self.head = self.make_dense(output_dim, self.activation, "head")
 
     def build(self, input_shape):

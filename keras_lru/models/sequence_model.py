@@ -55,7 +55,7 @@ class SequenceModel(keras.Model):
             return
         if input_signature is None:
             input_signature = recorded_signature(self)
-            kwargs = {**endpoint_options(input_signature), **kwargs}
+        kwargs = {**endpoint_options(input_signature), **kwargs}
         with saved_model_folder(filepath) as folder, forward_only():
             super().export(
                 folder, format, verbose=False, input_signature=input_signature, **kwargs

@@ -66,11 +66,11 @@ def endpoint_options(signature):
 
     Args:
         signature: A list of structures of `keras.InputSpec`. Unknown sizes of one axis
-            are one size: axis 0 is the batch, axis 1 time.
+            are one size: axis 0 is the batch, axis 1 time, axis 2 the features.
     """
 
     def name_sizes(spec):
-        names = ("batch", "time")
+        names = ("batch", "time", "features")
         sizes = (
             str(names[axis] if size is None else size)
             for axis, size in enumerate(spec.shape)

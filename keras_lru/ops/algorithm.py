@@ -1,5 +1,8 @@
 """The one place that chooses how a recurrence is computed."""
 
+import numbers
+
+from keras_lru.checks import is_number
 from keras_lru.ops import backend
 from keras_lru.ops.time_invariant import ALGORITHMS
 
@@ -16,13 +19,15 @@ def check_scan(scan):
 
 
 def check_block_size(block_size):
-    """Raise `ValueError` unless `block_size` is `"auto"` or a positive integer."""
-    valid = isinstance(block_size, int) and not isinstance(block_size, bool)
-    if block_size != "auto" and not (valid and block_size > 0):
+    """`"auto"`, or `block_size` as `int`; `ValueError` if it is not positive either."""
+    if block_size == "auto":
+        return block_size
+    if not (is_number(block_size, numbers.Integral) and block_size > 0):
         raise ValueError(
             '`block_size` must be "auto" or a positive integer. '
             f"Received: block_size={block_size!r}"
         )
+    return int(block_size)
 
 
 def resolve_scan(scan, length):
@@ -44,7 +49,7 @@ def resolve_block_size(block_size, length, input_dim, output_dim, state_size):
     A block of T steps stores and scans T times fewer states, for T·H·O extra products
     a step beside the 2·N·(H + O) of the projections.
     """
-    check_block_size(block_size)
+    block_size = check_block_size(block_size)
     if block_size == "auto":
         largest, extra = _LIMITS["accelerator" if backend.has_accelerator() else "cpu"]
         projections = 2 * state_size * (input_dim + output_dim)
@@ -59,7 +64,7 @@ def resolve_block_size(block_size, length, input_dim, output_dim, state_size):
 
 def resolve_channelwise_block_size(block_size, length):
     """Steps per block of `channelwise_ssm`, for `length` steps (None: unknown)."""
-    check_block_size(block_size)
+    block_size = check_block_size(block_size)
     # Beside 4·n products a step for n states, T more: cheaper than states for long.
     block_size = 64 if block_size == "auto" else block_size
     return block_size if length is None else min(block_size, max(length, 1))

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 
 from keras import ops
 
-from keras_lru.checks import check_shape
+from keras_lru.checks import check_floating, check_shape
 from keras_lru.ops import complex as cx
 from keras_lru.ops.backend import static_size
 from keras_lru.ops.indexing import (
@@ -45,6 +45,7 @@ class BlockSystem(ABC):
         self.dtype = self.log_modulus.dtype
         self.compute_dtype = compute_dtype
         check_shape("log_modulus", self.log_modulus, (None,))
+        check_floating("log_modulus", self.log_modulus)
         self.state_size = self.log_modulus.shape[0]
         check_shape("angle", self.angle, (self.state_size,))
 

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_lru.checks import check_shape
+from keras_lru.checks import check_floating, check_shape
 from keras_lru.ops import complex as cx
 from keras_lru.ops.algorithm import resolve_channelwise_block_size, resolve_scan
 from keras_lru.ops.backend import static_size
@@ -47,10 +47,11 @@ def channelwise_ssm(
         `(batch, H · n)`.
 
     Raises:
-        ValueError: If the shapes do not fit, `scan` is unknown, or `block_size` is not
-            positive.
+        ValueError: If the shapes do not fit, `inputs` or `log_modulus` is not
+            floating, `scan` is unknown, or `block_size` is not positive.
     """
     inputs = ops.convert_to_tensor(inputs)
+    check_floating("inputs", inputs)
     check_shape("inputs", inputs, (None, None, None))
     length = static_size(inputs, 1)
     T = resolve_channelwise_block_size(block_size, length)

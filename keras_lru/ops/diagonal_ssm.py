@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from keras_lru.checks import check_shape
+from keras_lru.checks import check_floating, check_shape
 from keras_lru.ops import complex as cx
 from keras_lru.ops.algorithm import resolve_block_size, resolve_scan
 from keras_lru.ops.backend import static_size
@@ -53,8 +53,8 @@ def diagonal_ssm(
         of length 0), and the last state, each `(batch, state_size)`.
 
     Raises:
-        ValueError: If the shapes do not fit, `scan` is unknown, or `block_size` is not
-            positive.
+        ValueError: If the shapes do not fit, `inputs` or `log_modulus` is not
+            floating, `scan` is unknown, or `block_size` is not positive.
 
     Example:
 
@@ -68,6 +68,7 @@ def diagonal_ssm(
     array([1.  , 1.5 , 1.75], dtype=float32)
     """
     inputs = ops.convert_to_tensor(inputs)
+    check_floating("inputs", inputs)
     system = _System(log_modulus, angle, B, C, D, inputs)
     length = static_size(inputs, 1)
     T = resolve_block_size(

@@ -4,7 +4,7 @@ from functools import partial
 
 from keras import ops, tree
 
-from keras_lru.checks import check_shape
+from keras_lru.checks import check_floating, check_shape
 from keras_lru.ops import complex as cx
 from keras_lru.ops.algorithm import check_scan, resolve_scan
 from keras_lru.ops.associative_scan import associative_scan
@@ -43,7 +43,7 @@ def linear_recurrence(
 
     Raises:
         ValueError: If the arguments are neither pairs nor all tensors, their shapes do
-            not fit, or `scan` is unknown.
+            not fit, `inputs` are not floating, or `scan` is unknown.
 
     Example:
 
@@ -66,6 +66,8 @@ def linear_recurrence(
     parts = 2 if any(isinstance(x, (tuple, list)) for x in given) else 1
     a = _parts(coefficients, "coefficients", parts, ranks=(1, 3))
     b = _parts(inputs, "inputs", parts, ranks=(3,))
+    for part in b:
+        check_floating("inputs", part)
     batch, time, features = (static_size(b[0], axis) for axis in range(3))
     check_shape("coefficients", a[0], (features,), (batch, time, features))
     check_scan(scan)

@@ -142,7 +142,7 @@ class TrainingCheckpoint(keras.callbacks.Callback):
             "callbacks": [_state(callback) for callback in self.callbacks],
         }
         arrays = {
-            f"{index:05d}": keras.ops.convert_to_numpy(variable)
+            f"{index:05d}": _to_numpy(variable)
             for index, variable in enumerate(self._variables())
         }
         arrays[_RECORD] = np.array(json.dumps(self._record))
@@ -160,6 +160,13 @@ class TrainingCheckpoint(keras.callbacks.Callback):
         metrics = {id(variable) for variable in model.metrics_variables}
         variables = [v for v in model.variables if id(v) not in metrics]
         return [*variables, *optimizer.variables]
+
+
+def _to_numpy(variable):
+    # Files of NumPy's know no bfloat16; float32 holds all its values.
+    if variable.dtype in ("float16", "bfloat16"):
+        variable = keras.ops.cast(variable, "float32")
+    return keras.ops.convert_to_numpy(variable)
 
 
 def _state(callback):

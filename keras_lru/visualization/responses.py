@@ -46,6 +46,8 @@ def plot_impulse_responses(
         >>> [len(line.get_ydata()) for line in ax.lines]
         [100, 100]
     """
+    if not isinstance(layer, keras.layers.Layer):
+        raise ValueError(f"`layer` must be a Keras layer. Received: layer={layer!r}")
     length = check_positive_integer("length", length)
     check_choice("of", of, ("outputs", "states"))
     if of == "states":
@@ -96,12 +98,18 @@ def _output_responses(layer, length, input_index):
             "`layer` must be built: call it on inputs, or call `build(input_shape)`. "
             f"Received: layer={layer.name!r}"
         )
-    features = layer.get_build_config()["input_shape"][-1]
+    features = _input_features(layer.get_build_config())
     _check_index("input_index", input_index, features)
     impulse = np.zeros((1, length, features), "float32")
     impulse[0, 0, input_index] = 1
     outputs = layer(impulse, training=False)
     return keras.ops.convert_to_numpy(outputs)[0].astype("float32")
+
+
+def _input_features(config):
+    """Of what a layer was built on: other arguments than the inputs may have shapes."""
+    shapes = config.get("shapes_dict", config)
+    return next(iter(shapes.values()))[-1]
 
 
 def _check_index(name, index, size):

@@ -169,3 +169,16 @@ def test_an_explicit_signature_is_obeyed(tmp_path):
     model.export(tmp_path / "model", verbose=False, input_signature=signature)
     served = tf.saved_model.load(str(tmp_path / "model"))
     assert served.serve.input_signature[0].shape == (3, 4, 3)
+
+
+def test_an_explicit_signature_of_unknown_sizes(tmp_path):
+    import tensorflow as tf
+
+    model = PairClassifier(2, **SIZES, **TOKENS)
+    x = pairs(2, 5)
+    model(x)
+    # Unknown sizes that were told apart could not be joined to one batch.
+    signature = [[keras.InputSpec(shape=(None, None), dtype="int32")] * 2]
+    model.export(tmp_path / "model", verbose=False, input_signature=signature)
+    served = tf.saved_model.load(str(tmp_path / "model"))
+    assert served.serve(pairs(3, 7)).shape == (3, 2)

@@ -417,6 +417,9 @@ def test_a_fit_step_changes_every_trainable_weight(jit_compile):
         ({"dropout": -0.1}, "`dropout` must be .*dropout=-0.1"),
         ({"dropout": "a lot"}, "`dropout` must be .*'a lot'"),
         ({"norm_momentum": 2}, "`norm_momentum` must be .*norm_momentum=2"),
+        ({"activation": "foo"}, "`activation` must be .*activation='foo'"),
+        ({"seed": "a"}, "`seed` must be an integer or None.*seed='a'"),
+        ({"seed": True}, "`seed` must be an integer or None.*seed=True"),
     ],
 )
 def test_bad_argument(arguments, message):

@@ -84,6 +84,28 @@ def test_initializers_of_the_gates():
     np.testing.assert_allclose(weights["b_x"], 0.3, rtol=1e-6)
 
 
+@pytest.mark.parametrize("own_seed", [None, 3])
+def test_the_gates_draw_apart_from_one_initializer(own_seed):
+    uniform = keras.initializers.GlorotUniform(own_seed)
+    weights, again = (
+        weights_of(build(num_heads=2, gate_initializer=uniform, bias_initializer=bias))
+        for bias in (keras.initializers.RandomNormal(seed=own_seed) for _ in range(2))
+    )
+    for name in ("W", "b"):
+        assert not np.isclose(weights[f"{name}_a"], weights[f"{name}_x"]).any()
+    for name, weight in weights.items():
+        np.testing.assert_array_equal(again[name], weight)
+
+
+def test_an_initializer_s_seed_is_enough_for_both_gates():
+    uniform = keras.initializers.GlorotUniform(3)
+    first, second = (
+        weights_of(build(gate_initializer=uniform, seed=None)) for _ in range(2)
+    )
+    for name in ("W_a", "W_x"):
+        np.testing.assert_array_equal(first[name], second[name])
+
+
 def test_heads_are_blocks_of_a_dense_gate():
     blocks, dense = build(num_heads=2), build(num_heads=1, seed=2)
     weights = blocks.get_weights()

@@ -230,6 +230,8 @@ def test_file_round_trip(tmp_path, name):
         ({"vocabulary_size": -1}, "`vocabulary_size` must be .*vocabulary_size=-1"),
         ({"mask_zero": True}, "`mask_zero` needs `vocabulary_size`"),
         ({"glu": "none"}, "`glu` must be one of"),
+        ({"activation": "foo"}, "`activation` must be .*activation='foo'"),
+        ({"seed": "a"}, "`seed` must be an integer or None.*seed='a'"),
         ({"recurrence": "lstm"}, "`recurrence` must be a Keras layer.*'lstm'"),
     ],
 )

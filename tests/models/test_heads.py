@@ -1,5 +1,7 @@
 """What the three models with a head have in common, and what each does itself."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -193,10 +195,27 @@ def test_bad_arguments(kind):
         kind(0)
     with pytest.raises(ValueError, match=r"`backbone` must be an LRUBackbone.*'lstm'"):
         kind(3, backbone="lstm")
+    with pytest.raises(ValueError, match=r"`backbone` must be an LRUBackbone.*=5"):
+        kind(3, backbone=5, depth=1)
+    with pytest.raises(ValueError, match=r"`activation` must be .*activation='foo'"):
+        kind(3, activation="foo", **SMALL)
     with pytest.raises(ValueError, match=r"either `backbone` or .*\['depth'\]"):
         kind(3, backbone=LRUBackbone(**SMALL), depth=1)
     with pytest.raises(ValueError, match="unknown_argument"):
         kind(3, unknown_argument=1)
+
+
+def test_sizes_may_be_integers_of_numpy():
+    four = np.int64(4)
+    sizes = {"depth": four, "units": four, "state_size": four, "seed": four}
+    pair = PairClassifier(four, hidden_units=four, vocabulary_size=four, **sizes)
+    pair.build([(None, None), (None, None)])
+    assert pair.head.kernel.shape == (4, 4)
+    for kind in (SequenceClassifier, SequenceRegressor):
+        model = kind(four, **sizes)
+        model.build((None, None, 2))
+        assert model.head.kernel.shape == (4, 4)
+        json.dumps(model.get_config())
 
 
 # SequenceClassifier
@@ -246,8 +265,10 @@ def test_logits_are_the_default_and_probabilities_an_option():
 
 
 def test_unknown_pooling():
-    with pytest.raises(ValueError, match=r"must be one of .*'first'"):
-        SequenceClassifier(3, pooling="first")
+    for kind in (SequenceClassifier, PairClassifier):
+        with pytest.raises(ValueError, match=r"`pooling` must be one of .*'first'"):
+            # Before the backbone is made, which would refuse its own.
+            kind(3, pooling="first", depth=0)
 
 
 # PairClassifier
@@ -320,6 +341,11 @@ def test_bad_pair(shape, message):
 def test_bad_hidden_units():
     with pytest.raises(ValueError, match="`hidden_units` must be a positive integer"):
         PairClassifier(3, hidden_units=0)
+
+
+def test_bad_hidden_activation():
+    with pytest.raises(ValueError, match=r"`hidden_activation` must be .*='foo'"):
+        PairClassifier(3, hidden_activation="foo", **SMALL)
 
 
 # SequenceRegressor

@@ -58,6 +58,14 @@ def test_unknown_time_and_no_mask_on_the_output(mode):
     np.testing.assert_allclose(model.predict(X, verbose=0), expected)
 
 
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("masked", [False, True])
+def test_no_step_gives_zeros(mode, masked):
+    mask = np.ones((2, 0), bool) if masked else None
+    y = pooled(mode, np.ones((2, 0, 3), "float32"), mask)
+    np.testing.assert_array_equal(y, np.zeros((2, 3)))
+
+
 def test_config_round_trip():
     config = SequencePooling("last", name="p").get_config()
     assert SequencePooling.from_config(config).get_config() == config

@@ -5,7 +5,7 @@ import keras
 import pytest
 
 from keras_lru.models import PairClassifier, SequenceClassifier, get_preset
-from keras_lru.models.recurrences import RECURRENCES
+from keras_lru.models.recurrences import RECURRENCES, make_recurrence
 from keras_lru.tasks import TASKS
 
 # Table 9: depth, H, N, steps, batch, LR factor, weight decay, dropout, ring.
@@ -152,10 +152,9 @@ def test_scales_get_smaller(task):
     assert paper.norm_momentum == 0.99
 
 
-def test_scaled_goes_from_any_scale_to_any_other():
-    paper, tiny = get_preset("text"), get_preset("text", "tiny")
-    assert paper.scaled("tiny") == tiny
-    assert tiny.scaled("paper") == paper
+def test_unknown_recurrences_are_refused():
+    with pytest.raises(ValueError, match=r"`recurrence` must be .*recurrence='foo'"):
+        make_recurrence("foo", 4, 4, r_min=0, r_max=1, max_phase=1)
 
 
 def test_presets_cannot_be_changed_by_accident():
@@ -169,5 +168,22 @@ def test_refuses_unknown_names():
         get_preset("xyz")
     with pytest.raises(ValueError, match=r"`scale` must be one of .*scale='huge'"):
         get_preset("text", "huge")
-    with pytest.raises(ValueError, match=r"`scale` must be one of .*scale='huge'"):
-        get_preset("text").scaled("huge")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"steps": 0},
+        {"steps": "abc"},
+        {"depth": 1.5},
+        {"r_max": 1.1},
+        {"max_phase": -1},
+        {"dropout": 1.0},
+        {"learning_rate": -0.1},
+        {"weight_decay": "x"},
+    ],
+)
+def test_refuses_a_number_out_of_its_range(change):
+    ((name, value),) = change.items()
+    with pytest.raises(ValueError, match=rf"`{name}` must be .* Received: {name}="):
+        dataclasses.replace(get_preset("text", "tiny"), **change)

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from keras_lru.ops import algorithm, backend
@@ -48,6 +49,10 @@ def test_a_block_is_no_longer_than_the_sequence(length, expected):
 
 def test_block_size_of_an_unknown_length_is_taken_as_it_is():
     assert algorithm.resolve_block_size(8, None, 4, 4, 4) == 8
+
+
+def test_block_size_may_be_an_integer_of_numpy():
+    assert type(algorithm.check_block_size(np.int64(4))) is int
 
 
 @pytest.mark.parametrize("block_size", [0, -1, 1.5, True, "big", None])

@@ -133,6 +133,13 @@ def test_inputs_of_another_rank():
 
 
 @pytest.mark.slow
+def test_integers_are_refused():
+    arguments = Channels(3).arguments
+    arguments["inputs"] = arguments["inputs"].astype("int32")
+    with pytest.raises(ValueError, match=r"`inputs` must be floating.*dtype=int32"):
+        run(**arguments)
+
+
 def test_empty_batch():
     arguments = Channels(5).arguments
     for name in ("inputs", "x_re", "x_im"):

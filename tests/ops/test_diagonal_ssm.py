@@ -498,6 +498,8 @@ def test_variables_serve_as_arguments(error, scan):
     ("changed", "message"),
     [
         ({"inputs": np.ones((5, 3))}, r"`inputs` must have shape .*\(5, 3\)"),
+        ({"inputs": np.ones((2, 5, 3), "int32")}, "`inputs` must be floating.*int32"),
+        ({"log_modulus": np.ones(4, "int32")}, "`log_modulus` must be floating.*int32"),
         ({"log_modulus": np.ones((4, 1))}, r"`log_modulus` must .*\(4, 1\)"),
         ({"angle": np.ones(3)}, r"`angle` must have shape \(4,\).*Received.*\(3,\)"),
         ({"B_im": np.ones((4, 4))}, r"`B` must have shape \(3, 4\).*\(4, 4\)"),

@@ -362,6 +362,10 @@ def test_float64(kind, scan):
         ({"coefficients": [np.ones((2, 4, 3))] * 2}, r"`coefficients` .*\(2, 4, 3\)"),
         ({"scan": "fast"}, "`scan` must be one of .*scan='fast'"),
         (
+            {"inputs": [np.ones((2, 5, 3), "int32")] * 2},
+            "`inputs` must be floating. Received: dtype=int32",
+        ),
+        (
             {"coefficients": np.ones((2, 3)), "inputs": np.ones((2, 5, 3))},
             "`coefficients` must be a tensor.* rank 1 or 3.*2, 3",
         ),
@@ -376,6 +380,7 @@ def test_float64(kind, scan):
         "state-features",
         "coefficients-time",
         "scan",
+        "integers",
         "real-rank",
     ],
 )

@@ -129,6 +129,39 @@ def test_patience_runs_on(tmp_path):
     assert TrainingCheckpoint(path, [early_stopping(2)]).stopped
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_comes_back_exactly(tmp_path, dtype):
+    def make():
+        model = keras.Sequential(
+            [keras.Input((6, 2)), keras.layers.Flatten(), keras.layers.Dense(1)]
+        )
+        model.compile("sgd", "mse", run_eagerly=True)
+        return model
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(dtype)
+    try:
+        first, second = make(), make()
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert first.layers[-1].kernel.dtype == dtype
+    fit(tmp_path / "state.npz", 1, model=first)
+    second.optimizer.build(second.trainable_variables)
+    checkpoint = TrainingCheckpoint(tmp_path / "state.npz")
+    checkpoint.set_model(second)
+    checkpoint.on_train_begin()
+    for old, new in zip(first.weights, second.weights, strict=True):
+        assert new.dtype == dtype
+        np.testing.assert_array_equal(
+            *(
+                keras.ops.convert_to_numpy(keras.ops.cast(x, "float32"))
+                for x in (old, new)
+            )
+        )
+    assert checkpoint.epoch == 1
+    assert fit(tmp_path / "state.npz", 2, model=second)[0].epoch == 2
+
+
 def test_refuses_the_wrong_epoch(tmp_path):
     path = tmp_path / "state.npz"
     fit(path, 2)

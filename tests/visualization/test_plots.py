@@ -129,9 +129,18 @@ def test_any_layer_has_responses_of_outputs(ax):
         plot_impulse_responses(layer, 4, ax, of="states")
 
 
+def test_responses_of_a_layer_first_called_with_a_state(ax):
+    layer = LRU(2, state_size=3, return_sequences=True)
+    states = [np.zeros((1, 3), "float32")] * 2
+    layer(np.ones((1, 2, 5), "float32"), initial_state=states)
+    plot_impulse_responses(layer, 4, ax, input_index=4)
+    assert len(ax.lines) == 2
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"layer": 5}, "`layer` must be a Keras layer. Received: layer=5"),
         ({"length": 0}, "`length` must be a positive integer. Received: length=0"),
         ({"of": "inputs"}, "`of` must be one of .* Received: of='inputs'"),
         ({"indices": [3]}, r"`indices` must be in \[0, 3\). Received: indices=3"),
@@ -143,7 +152,7 @@ def test_bad_arguments_of_responses_are_refused(options, message, ax):
     layer = LRU(3, return_sequences=True)
     layer.build((None, None, 2))
     with pytest.raises(ValueError, match=message):
-        plot_impulse_responses(layer, **{"length": 4, **options}, ax=ax)
+        plot_impulse_responses(**{"layer": layer, "length": 4, **options}, ax=ax)
     assert not ax.lines
 
 
