@@ -184,6 +184,6 @@ def test_refuses_unknown_names():
     ],
 )
 def test_refuses_a_number_out_of_its_range(change):
-    ((name, value),) = change.items()
+    (name,) = change
     with pytest.raises(ValueError, match=rf"`{name}` must be .* Received: {name}="):
         dataclasses.replace(get_preset("text", "tiny"), **change)

@@ -82,7 +82,7 @@ class LraPathfinder(GeneratedBuilder):
     """Pathfinder: do two discs lie on the ends of one dashed curve?
 
     Args:
-        config: A `PathfinderConfig`, or the name of one: `"32_14"` for 32 x 32 pixels and
+        config: A `PathfinderConfig`, or the name of one: `"32_14"` for 32 x 32 pixels,
             curves of 14 dashes; sizes are 32, 64, 128 and 256, curves have 6, 9 or 14
             dashes. `"…_original"` reads the benchmark's own files from `manual_dir`;
             `"32_6_plain"` and `"128_6_plain"` are without distractors.
