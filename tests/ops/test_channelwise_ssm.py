@@ -132,7 +132,6 @@ def test_inputs_of_another_rank():
         run(**arguments)
 
 
-@pytest.mark.slow
 def test_integers_are_refused():
     arguments = Channels(3).arguments
     arguments["inputs"] = arguments["inputs"].astype("int32")
@@ -140,6 +139,7 @@ def test_integers_are_refused():
         run(**arguments)
 
 
+@pytest.mark.slow
 def test_empty_batch():
     arguments = Channels(5).arguments
     for name in ("inputs", "x_re", "x_im"):

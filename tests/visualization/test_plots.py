@@ -130,9 +130,9 @@ def test_any_layer_has_responses_of_outputs(ax):
 
 
 def test_responses_of_a_layer_first_called_with_a_state(ax):
-    layer = LRU(2, state_size=3, return_sequences=True)
-    states = [np.zeros((1, 3), "float32")] * 2
-    layer(np.ones((1, 2, 5), "float32"), initial_state=states)
+    layer = keras.layers.SimpleRNN(2, return_sequences=True)
+    state = np.zeros((1, 2), "float32")
+    layer(np.ones((1, 2, 5), "float32"), initial_state=state)
     plot_impulse_responses(layer, 4, ax, input_index=4)
     assert len(ax.lines) == 2
 
