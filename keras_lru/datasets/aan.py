@@ -20,10 +20,8 @@ class LraAan(tfds.core.GeneratorBasedBuilder):
     """Pairs of papers of the ACL Anthology Network: does one cite the other?
 
     The benchmark's files can't be downloaded by TFDS: `download_and_prepare` reads
-    them from `manual_dir`.
-
-    Args:
-        **kwargs: TFDS's own: `data_dir`, `version`, `file_format`.
+    them from `manual_dir`. Arguments are TFDS's own: `data_dir`, `version`,
+    `file_format`.
 
     Raises:
         FileNotFoundError: If a file is missing (at `download_and_prepare`): what to
