@@ -131,7 +131,7 @@ class LRUBackbone(SequenceModel):
         self._recurrence_config = recurrence
 
         self.encoder = self._make_encoder()
-        template = recurrence or self._default_recurrence()
+        template = self._default_recurrence() if recurrence is None else recurrence
         self.blocks = [self._make_block(template, i) for i in range(self.depth)]
 
     def _make_encoder(self):

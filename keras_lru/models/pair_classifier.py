@@ -26,13 +26,13 @@ class PairClassifier(BackboneModel):
         pooling: `"mean"` over the unmasked steps (the paper's), `"last"`, the last
             unmasked step, or `"max"`. A sequence with every step masked pools to
             zeros.
-        hidden_units: Size of the head's first layer. `None` means the backbone's
-            `units`.
-        hidden_activation: Activation of the head's first layer.
         activation: Activation of the head's second layer. `None` gives logits:
             train with
             `keras.losses.SparseCategoricalCrossentropy(from_logits=True)`.
         backbone: An `LRUBackbone`, or `None` to make one.
+        hidden_units: Size of the head's first layer. `None` means the backbone's
+            `units`.
+        hidden_activation: Activation of the head's first layer.
         **kwargs: Arguments of the `LRUBackbone` to make (`depth=6`, `units=128`,
             `vocabulary_size=None`, …), and Keras's own: `name`, `dtype`,
             `trainable`.
@@ -69,10 +69,10 @@ class PairClassifier(BackboneModel):
         self,
         num_classes,
         pooling="mean",
-        hidden_units=None,
-        hidden_activation="gelu",
         activation=None,
         backbone=None,
+        hidden_units=None,
+        hidden_activation="gelu",
         **kwargs,
     ):
         num_classes = check_positive_integer("num_classes", num_classes)
