@@ -22,6 +22,15 @@ def check_positive_integer(name, value):
     return int(value)
 
 
+def check_non_negative(name, value):
+    """Raise `ValueError` unless `value` is a finite number of at least 0."""
+    if not (is_number(value) and value >= 0):
+        raise ValueError(
+            f"`{name}` must be a finite number of at least 0. "
+            f"Received: {name}={value!r}"
+        )
+
+
 def check_non_negative_integer(name, value):
     """Raise `ValueError` unless `value` is an integer of at least 0."""
     if not (is_number(value, numbers.Integral) and value >= 0):

@@ -127,23 +127,20 @@ def load(
         ("permutation_seed", permutation_seed),
     ):
         check_non_negative_integer(name, value)
-    given = {
-        "max_length": max_length,
-        "buckets": buckets,
-        "downsample": downsample,
-        "grayscale": grayscale,
-    }
     unused = (
-        {"max_length": max_length is not None, "buckets": buckets}
+        {"max_length": max_length, "buckets": buckets or None}
         if task.is_image
-        else {"downsample": downsample > 1, "grayscale": grayscale}
+        else {
+            "downsample": None if downsample == 1 else downsample,
+            "grayscale": grayscale or None,
+        }
     )
-    for name, is_passed in unused.items():
-        if is_passed:
+    for name, value in unused.items():
+        if value is not None:
             kind = "tokens" if task.is_image else "images"
             raise ValueError(
                 f"`{name}` is for {kind}, which task {task.name!r} does not read. "
-                f"Received: {name}={given[name]!r}"
+                f"Received: {name}={value!r}"
             )
     if shuffle is None:
         shuffle = split == "train"

@@ -8,8 +8,8 @@ import keras
 from keras_lru.checks import (
     check_choice,
     check_fraction,
+    check_non_negative,
     check_positive_integer,
-    is_number,
 )
 from keras_lru.initializers.ring import check_max_phase, check_ring
 from keras_lru.models.classifier import SequenceClassifier
@@ -102,12 +102,7 @@ class Preset:
         check_max_phase(self.max_phase)
         check_fraction("dropout", self.dropout)
         for name in ("learning_rate", "recurrent_lr_factor", "weight_decay"):
-            value = getattr(self, name)
-            if not (is_number(value) and value >= 0):
-                raise ValueError(
-                    f"`{name}` must be a number of at least 0. Received: "
-                    f"{name}={value!r}"
-                )
+            check_non_negative(name, getattr(self, name))
 
     @property
     def data_options(self) -> dict:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 import keras
 from keras import ops
 
-from keras_lru.checks import is_number
+from keras_lru.checks import check_non_negative
 
 RECURRENT_VARIABLES = (
     "nu_log",
@@ -143,11 +143,7 @@ def _name(variable):
 
 
 def _checked_factor(factor):
-    if not (is_number(factor) and factor >= 0):
-        raise ValueError(
-            "`recurrent_lr_factor` must be a finite number of at least 0. "
-            f"Received: recurrent_lr_factor={factor!r}"
-        )
+    check_non_negative("recurrent_lr_factor", factor)
     return float(factor)
 
 
