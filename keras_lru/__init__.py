@@ -1,48 +1,12 @@
 """The Linear Recurrent Unit (Orvieto et al., ICML 2023) for Keras 3."""
 
-from keras_lru import export, initializers, layers, models, ops, training
-from keras_lru.layers import (
-    LRU,
-    RGLRU,
-    S4D,
-    S5,
-    DenseRNN,
-    DenseRNNCell,
-    LRUCell,
-    ResidualBlock,
-    RGLRUCell,
-    S4DCell,
-    S5Cell,
-)
-from keras_lru.models import (
-    LRUBackbone,
-    PairClassifier,
-    SequenceClassifier,
-    SequenceRegressor,
-)
+import lazy_loader
+
+from keras_lru.registration import register_when_keras_is_there
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "LRU",
-    "RGLRU",
-    "S4D",
-    "S5",
-    "DenseRNN",
-    "DenseRNNCell",
-    "LRUBackbone",
-    "LRUCell",
-    "PairClassifier",
-    "RGLRUCell",
-    "ResidualBlock",
-    "S4DCell",
-    "S5Cell",
-    "SequenceClassifier",
-    "SequenceRegressor",
-    "export",
-    "initializers",
-    "layers",
-    "models",
-    "ops",
-    "training",
-]
+# What is public stands in `__init__.pyi`, and is imported when it is asked for.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+register_when_keras_is_there()

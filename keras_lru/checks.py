@@ -1,9 +1,10 @@
-"""Checks of arguments: each names the argument and what was received."""
+"""Checks of arguments: each names the argument and what was received.
+
+No backend is imported here: processes that generate data check their arguments too.
+"""
 
 import math
 import numbers
-
-import keras
 
 
 def is_number(value, kind=numbers.Real):
@@ -73,13 +74,6 @@ def describe(value):
     """What an error message says of a tensor, or of what should have been one."""
     shape = getattr(value, "shape", None)
     return repr(value) if shape is None else f"shape {tuple(shape)}"
-
-
-def check_floating(name, tensor):
-    """Raise `ValueError` unless `tensor` has a real floating dtype."""
-    dtype = keras.backend.standardize_dtype(tensor.dtype)
-    if not keras.backend.is_float_dtype(dtype):
-        raise ValueError(f"`{name}` must be floating. Received: dtype={dtype}")
 
 
 def check_shape(name, value, *shapes):

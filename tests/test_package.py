@@ -5,6 +5,8 @@ import pkgutil
 import subprocess
 import sys
 
+import pytest
+
 import keras_lru
 
 PUBLIC = {
@@ -108,7 +110,13 @@ def test_every_part_of_the_package_says_what_is_public():
     parts = {
         f"keras_lru.{part.name}" for part in pkgutil.iter_modules(keras_lru.__path__)
     }
-    inner = {"keras_lru.checks", "keras_lru.saved_model_folder", "keras_lru.tasks"}
+    inner = {
+        "keras_lru.checks",
+        "keras_lru.deprecation",
+        "keras_lru.registration",
+        "keras_lru.saved_model_folder",
+        "keras_lru.tasks",
+    }
     assert parts - inner == PUBLIC.keys() - {"keras_lru"}
 
 
@@ -125,7 +133,40 @@ print(*sorted(after - before - set(sys.stdlib_module_names)))
     process = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
     )
-    assert process.stdout.split() == ["keras_lru"]
+    # Those two import what is asked for when it is asked for.
+    assert set(process.stdout.split()) - {"lazy_loader", "wrapt"} == {"keras_lru"}
+
+
+def test_import_alone_brings_neither_keras_nor_numpy():
+    code = "import sys, keras_lru; print(*{'keras', 'numpy'} & sys.modules.keys())"
+    process = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    assert process.stdout.split() == []
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import keras_lru, keras",
+        "import keras, keras_lru",
+        "from keras_lru import LRU",
+        # What the packages with classes import, imported first.
+        "from keras_lru.ops import associative_scan",
+        "import keras_lru.training",
+    ],
+)
+def test_classes_are_registered_whatever_is_imported_first(imports):
+    code = f"""
+{imports}
+from keras.saving import get_registered_object
+print(*(get_registered_object(f"keras_lru>{{name}}").__name__ for name in (
+    "AdamW", "LRU", "RingPhase", "SequenceClassifier")))
+"""
+    process = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    assert process.stdout.split() == ["AdamW", "LRU", "RingPhase", "SequenceClassifier"]
 
 
 def test_version_is_a_version():

@@ -14,9 +14,10 @@ from abc import ABC, abstractmethod
 
 from keras import ops
 
-from keras_lru.checks import check_floating, check_shape
+from keras_lru.checks import check_shape
 from keras_lru.ops import complex as cx
 from keras_lru.ops.backend import static_size
+from keras_lru.ops.dtypes import check_floating
 from keras_lru.ops.indexing import (
     last_step,
     take_step,

@@ -3,11 +3,12 @@
 import numpy as np
 from keras import ops
 
-from keras_lru.checks import check_floating, check_shape
+from keras_lru.checks import check_shape
 from keras_lru.ops import complex as cx
 from keras_lru.ops.algorithm import resolve_block_size, resolve_scan
 from keras_lru.ops.backend import static_size
 from keras_lru.ops.block_form import BlockSystem
+from keras_lru.ops.dtypes import check_floating
 from keras_lru.ops.linear_recurrence import states_after
 from keras_lru.ops.projection import feed_through, project
 

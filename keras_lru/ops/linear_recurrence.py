@@ -4,11 +4,12 @@ from functools import partial
 
 from keras import ops, tree
 
-from keras_lru.checks import check_floating, check_shape
+from keras_lru.checks import check_shape
 from keras_lru.ops import complex as cx
 from keras_lru.ops.algorithm import check_scan, resolve_scan
 from keras_lru.ops.associative_scan import associative_scan
 from keras_lru.ops.backend import static_size
+from keras_lru.ops.dtypes import check_floating
 from keras_lru.ops.gradients import custom_gradient
 from keras_lru.ops.time_invariant import entry_states
 

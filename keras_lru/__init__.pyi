@@ -1,0 +1,46 @@
+from . import export, initializers, layers, models, ops, training
+from .layers import (
+    LRU,
+    RGLRU,
+    S4D,
+    S5,
+    DenseRNN,
+    DenseRNNCell,
+    LRUCell,
+    ResidualBlock,
+    RGLRUCell,
+    S4DCell,
+    S5Cell,
+)
+from .models import (
+    LRUBackbone,
+    PairClassifier,
+    SequenceClassifier,
+    SequenceRegressor,
+)
+
+__version__: str
+
+__all__ = [
+    "LRU",
+    "RGLRU",
+    "S4D",
+    "S5",
+    "DenseRNN",
+    "DenseRNNCell",
+    "LRUBackbone",
+    "LRUCell",
+    "PairClassifier",
+    "RGLRUCell",
+    "ResidualBlock",
+    "S4DCell",
+    "S5Cell",
+    "SequenceClassifier",
+    "SequenceRegressor",
+    "export",
+    "initializers",
+    "layers",
+    "models",
+    "ops",
+    "training",
+]
