@@ -31,7 +31,7 @@ def machine():
     """What the figures came from."""
     import keras
 
-    from keras_lru.ops import backend
+    from keras_lru import backend
 
     cpuinfo = Path("/proc/cpuinfo")
     models = [

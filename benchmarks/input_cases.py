@@ -5,12 +5,12 @@ import numpy as np
 
 from benchmarks.compiled import started
 from benchmarks.registry import Target, case
+from keras_lru import backend
 from keras_lru.datasets.batches import Batches
 from keras_lru.datasets.examples import Examples
 from keras_lru.datasets.pipelines import make_dataset, padded_lengths
 from keras_lru.datasets.sequences import Sequences
 from keras_lru.models import get_preset
-from keras_lru.ops import backend
 from keras_lru.tasks import TASKS
 from keras_lru.training import make_optimizer
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import keras
 from keras import ops, tree
 
+from keras_lru.backend import forward_only
 from keras_lru.export.streaming import StreamingModel
 from keras_lru.models.signature import endpoint_options
 from keras_lru.models.signature import input_signature as recorded_signature
-from keras_lru.ops.gradients import forward_only
 from keras_lru.saved_model_folder import saved_model_folder
 
 

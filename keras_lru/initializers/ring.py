@@ -201,3 +201,37 @@ class RingPhase(keras.initializers.Initializer):
 
     def get_config(self):
         return {"max_phase": self.max_phase, "form": self.form, "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable(package="keras_lru")
+class RingCartesian(keras.initializers.Initializer):
+    """Real or imaginary parts of eigenvalues uniform on a ring.
+
+    Args:
+        r_min: Inner radius, in `[0, r_max]`.
+        r_max: Outer radius, in `[r_min, 1]`.
+        max_phase: Largest phase, in radians.
+        part: `"real"` or `"imag"`.
+        modulus_seed: Integer, the same for both parts.
+        phase_seed: Integer, the same for both parts.
+    """
+
+    def __init__(self, r_min, r_max, max_phase, part, modulus_seed, phase_seed):
+        self.modulus = RingMagnitude(r_min, r_max, "modulus", modulus_seed)
+        self.phase = RingPhase(max_phase, "theta", phase_seed)
+        check_choice("part", part, ("real", "imag"))
+        self.part = part
+
+    def __call__(self, shape, dtype=None):
+        projection = ops.cos if self.part == "real" else ops.sin
+        return self.modulus(shape, dtype) * projection(self.phase(shape, dtype))
+
+    def get_config(self):
+        return {
+            "r_min": self.modulus.r_min,
+            "r_max": self.modulus.r_max,
+            "max_phase": self.phase.max_phase,
+            "part": self.part,
+            "modulus_seed": self.modulus.seed,
+            "phase_seed": self.phase.seed,
+        }

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_lru.ops.backend import is_replicated, sum_over_replicas
+from keras_lru.backend import is_replicated, sum_over_replicas
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")

@@ -1,13 +1,165 @@
 """The RNN with a dense transition, the one at the bottom of the paper's ladder."""
 
 import keras
-from keras import ops
+from keras import activations, initializers, ops
 
-from keras_lru.layers.dense_rnn_cell import DenseRNNCell
-from keras_lru.layers.recurrent_layer import RecurrentLayer
-from keras_lru.ops.dense_recurrence import dense_recurrence
-from keras_lru.ops.indexing import last_step, zero_without_steps
-from keras_lru.ops.linear_recurrence import states_after
+from keras_lru.checks import check_positive_integer
+from keras_lru.layers.activations import get_activation
+from keras_lru.layers.feedthrough import Feedthrough, check_feedthrough
+from keras_lru.layers.recurrent import RecurrentCell, RecurrentLayer
+from keras_lru.ops.dense_recurrence import DenseRecurrence
+
+
+@keras.saving.register_keras_serializable(package="keras_lru")
+class DenseRNNCell(Feedthrough, RecurrentCell):
+    """Cell class for the RNN with a dense transition.
+
+    One step of the vanilla RNN of [Orvieto et al., 2023](
+    https://arxiv.org/abs/2303.06349), section 2:
+
+        x_k = σ(A x_{k-1} + B u_k)
+        y_k = C x_k + D u_k
+
+    Same weights, in the same order, as `keras_lru.layers.DenseRNN`, which is the one to
+    use on whole sequences. The cell is for step-by-step use, and for
+    `keras.layers.RNN` and `keras.layers.StackedRNNCells`.
+
+    The recurrence and its weights are float32 at least, whatever the dtype policy; a
+    state comes back in the dtype it came in.
+
+    With a mask on the JAX backend, `keras.layers.RNN(cell)` takes the first state for
+    the previous output, which is not so here: outputs at masked steps are wrong there
+    unless `zero_output_for_mask=True`. `DenseRNN` has no such limit.
+
+    Args:
+        units: Positive integer, O, features of the output.
+        state_size: Positive integer, N, features of the state. `None` means `units`.
+        activation: σ: `"tanh"`, `"relu"`, `"linear"`, or any activation of Keras.
+        feedthrough: D: `"vector"` `(units,)`, which needs inputs of `units` features;
+            `"matrix"` `(input_dim, units)`; `"none"`; `"auto"` for a vector where the
+            dimensions agree, else a matrix.
+        recurrent_initializer: Initializer of A, `(state_size, state_size)`. `None`:
+            N(0, 1/state_size), the paper's Glorot.
+        input_initializer: Initializer of B, `(input_dim, state_size)`. `None`:
+            N(0, 1/input_dim).
+        output_initializer: Initializer of C, `(state_size, units)`. `None`:
+            N(0, 1/state_size).
+        feedthrough_initializer: Initializer of D. `None`: N(0, 1).
+        recurrent_regularizer: Regularizer of `A`.
+        input_regularizer: Regularizer of `B`.
+        output_regularizer: Regularizer of `C`.
+        feedthrough_regularizer: Regularizer of `D`.
+        recurrent_constraint: Constraint of `A`.
+        input_constraint: Constraint of `B`.
+        output_constraint: Constraint of `C`.
+        feedthrough_constraint: Constraint of `D`.
+        seed: Integer: makes the initial weights reproducible. `None`: random ones.
+        **kwargs: `name`, `dtype`, `trainable`, as for every Keras layer.
+
+    Call arguments:
+        inputs: `(batch, input_dim)`.
+        states: List `[x]`, `(batch, state_size)`.
+        training: Ignored.
+
+    Returns:
+        `(output, [x])`, the output `(batch, units)` in the compute dtype.
+
+    Raises:
+        ValueError: If an argument is out of its range (at construction), or
+            `feedthrough="vector"` meets inputs of other than `units` features (when
+            built).
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras
+    >>> from keras_lru.layers import DenseRNNCell
+    >>> layer = keras.layers.RNN(DenseRNNCell(4, state_size=8), return_sequences=True)
+    >>> tuple(layer(np.ones((2, 5, 3), "float32")).shape)
+    (2, 5, 4)
+    """
+
+    state_names = ("x",)
+
+    def __init__(
+        self,
+        units,
+        state_size=None,
+        activation="tanh",
+        feedthrough="auto",
+        recurrent_initializer=None,
+        input_initializer=None,
+        output_initializer=None,
+        feedthrough_initializer=None,
+        recurrent_regularizer=None,
+        input_regularizer=None,
+        output_regularizer=None,
+        feedthrough_regularizer=None,
+        recurrent_constraint=None,
+        input_constraint=None,
+        output_constraint=None,
+        feedthrough_constraint=None,
+        seed=None,
+        **kwargs,
+    ):
+        units = check_positive_integer("units", units)
+        num_states = check_positive_integer(
+            "state_size", units if state_size is None else state_size
+        )
+        check_feedthrough(feedthrough)
+        activation = get_activation("activation", activation)
+        super().__init__(units, seed=seed, **kwargs)
+        self.num_states = num_states
+        self.activation = activation
+        self.feedthrough = feedthrough
+        self._set_weight_options(
+            recurrent_initializer=recurrent_initializer,
+            input_initializer=input_initializer,
+            output_initializer=output_initializer,
+            feedthrough_initializer=feedthrough_initializer,
+            recurrent_regularizer=recurrent_regularizer,
+            input_regularizer=input_regularizer,
+            output_regularizer=output_regularizer,
+            feedthrough_regularizer=feedthrough_regularizer,
+            recurrent_constraint=recurrent_constraint,
+            input_constraint=input_constraint,
+            output_constraint=output_constraint,
+            feedthrough_constraint=feedthrough_constraint,
+        )
+
+    @property
+    def state_size(self):
+        return [self.num_states]
+
+    def build(self, input_shape):
+        input_dim = self._known_input_dim(input_shape)
+        N = self.num_states
+        self.A = self._add_matrix("A", (N, N), "recurrent", recurrent=True)
+        self.B = self._add_matrix("B", (input_dim, N), "input", recurrent=True)
+        self.C = self._add_matrix("C", (N, self.units), "output")
+        self.D = self._add_feedthrough(input_dim)
+        self.built = True
+
+    def _add_matrix(self, name, shape, group, recurrent=False):
+        initializer = getattr(
+            self, f"{group}_initializer"
+        ) or initializers.VarianceScaling(
+            1.0, "fan_in", "untruncated_normal", seed=self._seed_for(group)
+        )
+        return self._add_weight(name, shape, initializer, group, recurrent)
+
+    def system(self):
+        A, B, C = (ops.convert_to_tensor(w) for w in (self.A, self.B, self.C))
+        D = None if self.D is None else ops.convert_to_tensor(self.D)
+        return DenseRecurrence(A, B, C, D, self.activation, self.compute_dtype)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "state_size": self.num_states,
+            "activation": activations.serialize(self.activation),
+            "feedthrough": self.feedthrough,
+        }
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
@@ -93,7 +245,6 @@ class DenseRNN(RecurrentLayer):
     """
 
     cell_class = DenseRNNCell
-    cell_name = "dense_rnn_cell"
 
     def __init__(
         self,
@@ -122,21 +273,35 @@ class DenseRNN(RecurrentLayer):
         seed=None,
         **kwargs,
     ):
-        super().__init__(locals(), **kwargs)
-
-    def _solve(self, inputs, initial_state, lengths):
-        cell = self.cell
-        (initial,) = initial_state or self.get_initial_state(ops.shape(inputs)[0])
-        entries, last = dense_recurrence(
-            cell.read(inputs),
-            cell.A,
-            cell.activation,
-            ops.cast(initial, cell.state_dtype),
-            lengths,
+        cell = DenseRNNCell(
+            units=units,
+            state_size=state_size,
+            activation=activation,
+            feedthrough=feedthrough,
+            recurrent_initializer=recurrent_initializer,
+            input_initializer=input_initializer,
+            output_initializer=output_initializer,
+            feedthrough_initializer=feedthrough_initializer,
+            recurrent_regularizer=recurrent_regularizer,
+            input_regularizer=input_regularizer,
+            output_regularizer=output_regularizer,
+            feedthrough_regularizer=feedthrough_regularizer,
+            recurrent_constraint=recurrent_constraint,
+            input_constraint=input_constraint,
+            output_constraint=output_constraint,
+            feedthrough_constraint=feedthrough_constraint,
+            seed=seed,
+            dtype=kwargs.get("dtype"),
+            trainable=kwargs.get("trainable", True),
+            name="dense_rnn_cell",
         )
-        if self.return_sequences:
-            outputs = cell.write(states_after(entries, last), inputs)
-        else:
-            outputs = cell.write(last, last_step(inputs, lengths))
-            outputs = zero_without_steps(outputs, lengths)
-        return outputs, [last]
+        super().__init__(
+            cell,
+            return_sequences=return_sequences,
+            return_state=return_state,
+            go_backwards=go_backwards,
+            stateful=stateful,
+            zero_output_for_mask=zero_output_for_mask,
+            activity_regularizer=activity_regularizer,
+            **kwargs,
+        )

@@ -1,15 +1,257 @@
-"""The Linear Recurrent Unit, trained in parallel over time."""
+"""The Linear Recurrent Unit: one step, and all steps in parallel over time."""
 
 import math
 
 import keras
+from keras import initializers, ops
 
-from keras_lru.layers.diagonal_rnn import DiagonalRNN
-from keras_lru.layers.lru_cell import LRUCell
+from keras_lru.checks import check_choice, check_positive_integer
+from keras_lru.initializers.ring import (
+    Gamma,
+    RingCartesian,
+    RingMagnitude,
+    RingPhase,
+    check_max_phase,
+    check_ring,
+)
+from keras_lru.layers.diagonal import DiagonalCell, DiagonalSolver
+from keras_lru.layers.feedthrough import Feedthrough, check_feedthrough
+from keras_lru.layers.recurrent import RecurrentLayer
+from keras_lru.ops.complex import Complex, Polar, safe_exp, to_polar
+from keras_lru.ops.dense_system import DenseSystem
+
+
+def _stable_exp(nu_log, theta_log):
+    return Polar(-safe_exp(nu_log), safe_exp(theta_log))
+
+
+def _exp(nu, theta):
+    return Polar(-nu, theta)
+
+
+def _real_imag(real, imag):
+    return to_polar(Complex(real, imag))
+
+
+# Section 3.3 of the paper: what is trained, two weights of which Λ is made. Of these,
+# "stable_exp" keeps |λ| below 1 whatever the optimizer does.
+_POLAR_FORMS = {"stable_exp": _stable_exp, "exp": _exp, "real_imag": _real_imag}
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
-class LRU(DiagonalRNN):
+class LRUCell(Feedthrough, DiagonalCell):
+    """Cell class for the Linear Recurrent Unit.
+
+    One step of the recurrence of [Orvieto et al., 2023](
+    https://arxiv.org/abs/2303.06349), section 1:
+
+        x_k = Λ x_{k-1} + exp(gamma_log) ⊙ (B u_k)
+        y_k = Re(C x_k) + D u_k
+        Λ   = diag(exp(−exp(nu_log) + i exp(theta_log)))
+
+    Same weights, in the same order, as `keras_lru.layers.LRU`, which is the one to use
+    on whole sequences: it runs in parallel over time. The cell is for step-by-step use,
+    and for `keras.layers.RNN` and `keras.layers.StackedRNNCells`.
+
+    The recurrence and its weights are float32 at least, whatever the dtype policy; a
+    state comes back in the dtype it came in.
+
+    With a mask on the JAX backend, `keras.layers.RNN(cell)` takes the first state for
+    the previous output, which is not so here: outputs at masked steps are wrong there
+    unless `zero_output_for_mask=True`. `LRU` has no such limit.
+
+    Args:
+        units: Positive integer, O, features of the output.
+        state_size: Positive integer, N, complex states. `None` means `units`.
+        r_min: Inner radius of the ring on which the eigenvalues start, in [0, r_max].
+        r_max: Outer radius, in [r_min, 1].
+        max_phase: Largest initial phase of an eigenvalue, in radians.
+        parameterization: What is trained (section 3.3): `"stable_exp"` (`nu_log`,
+            `theta_log`; always stable), `"exp"` (`nu`, `theta`) or `"real_imag"`
+            (`lambda_re`, `lambda_im`).
+        normalize: Whether to have `gamma_log` (section 3.4).
+        feedthrough: D: `"vector"` `(units,)`, which needs inputs of `units` features;
+            `"matrix"` `(input_dim, units)`; `"none"`; `"auto"` for a vector where the
+            dimensions agree, else a matrix.
+        input_initializer: Initializer of B, called for the real matrix `[Re B, Im B]`,
+            `(input_dim, 2 · state_size)`. `None`: each part N(0, 1/(2 · input_dim)).
+        output_initializer: Initializer of C, called for `[Re C, Im C]`,
+            `(state_size, 2 · units)`. `None`: each part N(0, 1/state_size).
+        feedthrough_initializer: Initializer of D. `None`: N(0, 1).
+        recurrent_regularizer: Regularizer of the two eigenvalue weights.
+        input_regularizer: Regularizer of `B_re` and `B_im`.
+        output_regularizer: Regularizer of `C_re` and `C_im`.
+        feedthrough_regularizer: Regularizer of `D`.
+        recurrent_constraint: Constraint of the two eigenvalue weights.
+        input_constraint: Constraint of `B_re` and `B_im`.
+        output_constraint: Constraint of `C_re` and `C_im`.
+        feedthrough_constraint: Constraint of `D`.
+        seed: Integer: makes the initial weights reproducible. `None`: random ones.
+        **kwargs: `name`, `dtype`, `trainable`, as for every Keras layer.
+
+    Call arguments:
+        inputs: `(batch, input_dim)`.
+        states: List `[x_re, x_im]`, each `(batch, state_size)`.
+        training: Ignored.
+
+    Returns:
+        `(output, [x_re, x_im])`, the output `(batch, units)` in the compute dtype.
+
+    Raises:
+        ValueError: If an argument is out of its range (at construction), or
+            `feedthrough="vector"` meets inputs of other than `units` features (when
+            built).
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras
+    >>> from keras_lru.layers import LRUCell
+    >>> layer = keras.layers.RNN(LRUCell(4, state_size=8), return_sequences=True)
+    >>> tuple(layer(np.ones((2, 5, 3), "float32")).shape)
+    (2, 5, 4)
+    """
+
+    def __init__(
+        self,
+        units,
+        state_size=None,
+        r_min=0.0,
+        r_max=1.0,
+        max_phase=2 * math.pi,
+        parameterization="stable_exp",
+        normalize=True,
+        feedthrough="auto",
+        input_initializer=None,
+        output_initializer=None,
+        feedthrough_initializer=None,
+        recurrent_regularizer=None,
+        input_regularizer=None,
+        output_regularizer=None,
+        feedthrough_regularizer=None,
+        recurrent_constraint=None,
+        input_constraint=None,
+        output_constraint=None,
+        feedthrough_constraint=None,
+        seed=None,
+        **kwargs,
+    ):
+        units = check_positive_integer("units", units)
+        num_states = check_positive_integer(
+            "state_size", units if state_size is None else state_size
+        )
+        check_ring(r_min, r_max)
+        check_max_phase(max_phase)
+        check_choice("parameterization", parameterization, _POLAR_FORMS)
+        check_feedthrough(feedthrough)
+        super().__init__(units, num_states, seed=seed, **kwargs)
+        self.r_min = float(r_min)
+        self.r_max = float(r_max)
+        self.max_phase = float(max_phase)
+        self.parameterization = parameterization
+        self.normalize = bool(normalize)
+        self.feedthrough = feedthrough
+        self._set_weight_options(
+            input_initializer=input_initializer,
+            output_initializer=output_initializer,
+            feedthrough_initializer=feedthrough_initializer,
+            recurrent_regularizer=recurrent_regularizer,
+            input_regularizer=input_regularizer,
+            output_regularizer=output_regularizer,
+            feedthrough_regularizer=feedthrough_regularizer,
+            recurrent_constraint=recurrent_constraint,
+            input_constraint=input_constraint,
+            output_constraint=output_constraint,
+            feedthrough_constraint=feedthrough_constraint,
+        )
+
+    def build(self, input_shape):
+        input_dim = self._known_input_dim(input_shape)
+        N = self.num_states
+        self.eigenvalue_weights = []
+        for name, initializer in self._eigenvalue_initializers().items():
+            weight = self._add_weight(
+                name, (N,), initializer, "recurrent", recurrent=True
+            )
+            self.eigenvalue_weights.append(weight)
+            setattr(self, name, weight)
+        self.gamma_log = None
+        if self.normalize:
+            gamma = Gamma(self.r_min, self.r_max, self._seed_for("modulus"))
+            self.gamma_log = self._add_weight("gamma_log", (N,), gamma, recurrent=True)
+        self.B_re, self.B_im = self._add_drawn_pair(
+            "B", (input_dim, N), "input", 0.5, recurrent=True
+        )
+        self.C_re, self.C_im = self._add_drawn_pair("C", (N, self.units), "output", 1.0)
+        self.D = self._add_feedthrough(input_dim)
+        self.built = True
+
+    def _eigenvalue_initializers(self):
+        """`{weight name: initializer}` of the two weights of Λ."""
+        ring = (self.r_min, self.r_max)
+        modulus_seed, phase_seed = self._seed_for("modulus"), self._seed_for("phase")
+        if self.parameterization == "real_imag":
+            return {
+                f"lambda_{name}": RingCartesian(
+                    *ring, self.max_phase, part, modulus_seed, phase_seed
+                )
+                for name, part in (("re", "real"), ("im", "imag"))
+            }
+        log, suffix = "", ""
+        if self.parameterization == "stable_exp":
+            log, suffix = "log_", "_log"
+        return {
+            f"nu{suffix}": RingMagnitude(*ring, f"{log}nu", modulus_seed),
+            f"theta{suffix}": RingPhase(self.max_phase, f"{log}theta", phase_seed),
+        }
+
+    def _add_drawn_pair(self, name, shape, group, variance_scale, recurrent=False):
+        rows, columns = shape
+        initializer = getattr(
+            self, f"{group}_initializer"
+        ) or initializers.VarianceScaling(
+            variance_scale, "fan_in", "untruncated_normal", seed=self._seed_for(group)
+        )
+        return self._add_pair(
+            name,
+            shape,
+            lambda dtype: initializer((rows, 2 * columns), dtype),
+            group,
+            recurrent,
+        )
+
+    def polar(self):
+        weights = [ops.convert_to_tensor(w) for w in self.eigenvalue_weights]
+        return _POLAR_FORMS[self.parameterization](*weights)
+
+    def system(self):
+        B_re, B_im, C_re, C_im = (
+            ops.convert_to_tensor(w)
+            for w in (self.B_re, self.B_im, self.C_re, self.C_im)
+        )
+        if self.gamma_log is not None:
+            gamma = safe_exp(ops.convert_to_tensor(self.gamma_log))
+            B_re, B_im = gamma * B_re, gamma * B_im
+        D = None if self.D is None else ops.convert_to_tensor(self.D)
+        return DenseSystem(
+            self.polar(), (B_re, B_im), (C_re, C_im), D, self.compute_dtype
+        )
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "state_size": self.num_states,
+            "r_min": self.r_min,
+            "r_max": self.r_max,
+            "max_phase": self.max_phase,
+            "parameterization": self.parameterization,
+            "normalize": self.normalize,
+            "feedthrough": self.feedthrough,
+        }
+
+
+@keras.saving.register_keras_serializable(package="keras_lru")
+class LRU(DiagonalSolver, RecurrentLayer):
     """Linear Recurrent Unit layer - Orvieto et al., 2023.
 
     A recurrent layer with a diagonal, linear, complex recurrence, section 1 of
@@ -103,7 +345,6 @@ class LRU(DiagonalRNN):
     """
 
     cell_class = LRUCell
-    cell_name = "lru_cell"
 
     def __init__(
         self,
@@ -137,4 +378,40 @@ class LRU(DiagonalRNN):
         seed=None,
         **kwargs,
     ):
-        super().__init__(locals(), **kwargs)
+        cell = LRUCell(
+            units=units,
+            state_size=state_size,
+            r_min=r_min,
+            r_max=r_max,
+            max_phase=max_phase,
+            parameterization=parameterization,
+            normalize=normalize,
+            feedthrough=feedthrough,
+            input_initializer=input_initializer,
+            output_initializer=output_initializer,
+            feedthrough_initializer=feedthrough_initializer,
+            recurrent_regularizer=recurrent_regularizer,
+            input_regularizer=input_regularizer,
+            output_regularizer=output_regularizer,
+            feedthrough_regularizer=feedthrough_regularizer,
+            recurrent_constraint=recurrent_constraint,
+            input_constraint=input_constraint,
+            output_constraint=output_constraint,
+            feedthrough_constraint=feedthrough_constraint,
+            seed=seed,
+            dtype=kwargs.get("dtype"),
+            trainable=kwargs.get("trainable", True),
+            name="lru_cell",
+        )
+        super().__init__(
+            cell,
+            return_sequences=return_sequences,
+            return_state=return_state,
+            go_backwards=go_backwards,
+            stateful=stateful,
+            zero_output_for_mask=zero_output_for_mask,
+            activity_regularizer=activity_regularizer,
+            scan=scan,
+            block_size=block_size,
+            **kwargs,
+        )

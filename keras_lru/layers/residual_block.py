@@ -5,10 +5,10 @@ import inspect
 import keras
 
 from keras_lru.checks import check_choice, check_fraction
-from keras_lru.initializers.seeds import check_seed
+from keras_lru.initializers.seeds import check_seed, derive_seed
 from keras_lru.layers.activations import get_activation
 from keras_lru.layers.batch_normalization import BatchNormalization
-from keras_lru.layers.copies import derive_seed, reseed, serialize_unbuilt
+from keras_lru.layers.serialization import reseed, serialize_unbuilt
 
 _NORMALIZATIONS = ("batch", "layer", "rms", None)
 _GLUS = ("full", "half")

@@ -1,13 +1,188 @@
 """The diagonal state space layer S4D, one of the paper's baselines."""
 
-import keras
+import math
 
-from keras_lru.layers.diagonal_rnn import DiagonalRNN
-from keras_lru.layers.s4d_cell import S4DCell
+import keras
+from keras import initializers, ops
+
+from keras_lru.checks import check_choice, check_positive_integer
+from keras_lru.initializers.hippo import (
+    SPECTRA,
+    ContinuousEigenvalues,
+    LogTimescale,
+    check_conjugate_pairs,
+    check_timescales,
+)
+from keras_lru.layers.diagonal import DiagonalCell, DiagonalSolver
+from keras_lru.layers.feedthrough import Feedthrough
+from keras_lru.layers.recurrent import RecurrentLayer
+from keras_lru.layers.zero_order_hold import discretize, input_gain, step_size
+from keras_lru.ops.channelwise_system import ChannelwiseSystem
+from keras_lru.ops.complex import Complex, safe_exp
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
-class S4D(DiagonalRNN):
+class S4DCell(Feedthrough, DiagonalCell):
+    """Cell class for the diagonal state space layer S4D.
+
+    One step of the recurrence of [Gu et al., 2022](https://arxiv.org/abs/2206.11893),
+    in each feature u of the inputs on its own, discretized with a zero-order hold:
+
+        x_k = exp(ΛΔ) x_{k-1} + Λ^{-1} (exp(ΛΔ) − I) u_k
+        y_k = 2 Re(C · x_k) + D u_k
+
+    Same weights, in the same order, as `keras_lru.layers.S4D`, which is the one to use
+    on whole sequences, and which describes the arguments: it runs in parallel over
+    time. The cell is for step-by-step use, and for `keras.layers.RNN` and
+    `keras.layers.StackedRNNCells`, with the limit that `LRUCell` names for masks on
+    the JAX backend.
+
+    The recurrence and its weights are float32 at least, whatever the dtype policy; a
+    state comes back in the dtype it came in.
+
+    Args:
+        units: Positive integer, features of the inputs and of the output.
+        state_size: Even positive integer, N, states of each feature.
+        initialization: `"lin"`, `"inv"` or `"legs"`.
+        dt_min: Smallest initial Δ.
+        dt_max: Largest initial Δ.
+        output_initializer: Initializer of C.
+        feedthrough_initializer: Initializer of D.
+        recurrent_regularizer: Regularizer of `nu_log` and `lambda_im`.
+        output_regularizer: Regularizer of `C_re` and `C_im`.
+        feedthrough_regularizer: Regularizer of `D`.
+        recurrent_constraint: Constraint of `nu_log` and `lambda_im`.
+        output_constraint: Constraint of `C_re` and `C_im`.
+        feedthrough_constraint: Constraint of `D`.
+        seed: Integer: makes the initial weights reproducible. `None`: random ones.
+        **kwargs: `name`, `dtype`, `trainable`, as for every Keras layer.
+
+    Call arguments:
+        inputs: `(batch, units)`.
+        states: List `[x_re, x_im]`, each `(batch, units · N/2)`.
+        training: Ignored.
+
+    Returns:
+        `(output, [x_re, x_im])`, the output `(batch, units)` in the compute dtype.
+
+    Raises:
+        ValueError: As `keras_lru.layers.S4D`, or if the states do not fit.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras
+    >>> from keras_lru.layers import S4DCell
+    >>> layer = keras.layers.RNN(S4DCell(3, state_size=8), return_sequences=True)
+    >>> tuple(layer(np.ones((2, 5, 3), "float32")).shape)
+    (2, 5, 3)
+    """
+
+    # Each feature feeds its own output.
+    feedthrough = "vector"
+
+    def __init__(
+        self,
+        units,
+        state_size=64,
+        initialization="lin",
+        dt_min=0.001,
+        dt_max=0.1,
+        output_initializer=None,
+        feedthrough_initializer=None,
+        recurrent_regularizer=None,
+        output_regularizer=None,
+        feedthrough_regularizer=None,
+        recurrent_constraint=None,
+        output_constraint=None,
+        feedthrough_constraint=None,
+        seed=None,
+        **kwargs,
+    ):
+        units = check_positive_integer("units", units)
+        pairs = check_conjugate_pairs(state_size) // 2
+        check_choice("initialization", initialization, SPECTRA)
+        check_timescales(dt_min, dt_max)
+        super().__init__(units, units * pairs, seed=seed, **kwargs)
+        self.initialization = initialization
+        self.dt_min = float(dt_min)
+        self.dt_max = float(dt_max)
+        self._set_weight_options(
+            output_initializer=output_initializer,
+            feedthrough_initializer=feedthrough_initializer,
+            recurrent_regularizer=recurrent_regularizer,
+            output_regularizer=output_regularizer,
+            feedthrough_regularizer=feedthrough_regularizer,
+            recurrent_constraint=recurrent_constraint,
+            output_constraint=output_constraint,
+            feedthrough_constraint=feedthrough_constraint,
+        )
+
+    def build(self, input_shape):
+        input_dim = self._known_input_dim(input_shape)
+        H = self.units
+        if input_dim != H:
+            raise ValueError(
+                "`units` must be the number of features of `inputs`: each has a system "
+                f"of its own. Received: units={H}, inputs of {input_dim} features"
+            )
+        n = self.num_states // H
+        timescale = LogTimescale(self.dt_min, self.dt_max, self._seed_for("log_delta"))
+        initializer = self.output_initializer or initializers.RandomNormal(
+            stddev=math.sqrt(0.5), seed=self._seed_for("output")
+        )
+        self.nu_log, self.lambda_im = (
+            self._add_weight(
+                name,
+                (H, n),
+                ContinuousEigenvalues(self.initialization, part),
+                "recurrent",
+                recurrent=True,
+            )
+            for name, part in (("nu_log", "nu_log"), ("lambda_im", "im"))
+        )
+        self.log_delta = self._add_weight("log_delta", (H,), timescale, recurrent=True)
+        self.C_re, self.C_im = self._add_pair(
+            "C", (H, n), lambda dtype: initializer((H, 2 * n), dtype), "output"
+        )
+        self.D = self._add_feedthrough(input_dim)
+        self.built = True
+
+    def _continuous(self):
+        """Λ and Δ, each `(num_states,)`."""
+        nu_log, imag, log_delta = (
+            ops.convert_to_tensor(w)
+            for w in (self.nu_log, self.lambda_im, self.log_delta)
+        )
+        delta = step_size(log_delta)[:, None] * ops.ones_like(imag)
+        real, imag, delta = (
+            ops.reshape(x, (self.num_states,)) for x in (-safe_exp(nu_log), imag, delta)
+        )
+        return Complex(real, imag), delta
+
+    def polar(self):
+        return discretize(*self._continuous())
+
+    def system(self):
+        eigenvalues, delta = self._continuous()
+        # B is 1, and a state stands for its conjugate too.
+        B = input_gain(eigenvalues, delta)
+        C = [2.0 * ops.convert_to_tensor(w) for w in (self.C_re, self.C_im)]
+        polar, D = discretize(eigenvalues, delta), ops.convert_to_tensor(self.D)
+        return ChannelwiseSystem(polar, B, C, D, self.compute_dtype)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "state_size": 2 * self.num_states // self.units,
+            "initialization": self.initialization,
+            "dt_min": self.dt_min,
+            "dt_max": self.dt_max,
+        }
+
+
+@keras.saving.register_keras_serializable(package="keras_lru")
+class S4D(DiagonalSolver, RecurrentLayer):
     """S4D layer - Gu et al., 2022.
 
     A continuous-time diagonal system for each feature u of the inputs, on its own,
@@ -93,7 +268,6 @@ class S4D(DiagonalRNN):
     """
 
     cell_class = S4DCell
-    cell_name = "s4d_cell"
 
     def __init__(
         self,
@@ -121,4 +295,34 @@ class S4D(DiagonalRNN):
         seed=None,
         **kwargs,
     ):
-        super().__init__(locals(), **kwargs)
+        cell = S4DCell(
+            units=units,
+            state_size=state_size,
+            initialization=initialization,
+            dt_min=dt_min,
+            dt_max=dt_max,
+            output_initializer=output_initializer,
+            feedthrough_initializer=feedthrough_initializer,
+            recurrent_regularizer=recurrent_regularizer,
+            output_regularizer=output_regularizer,
+            feedthrough_regularizer=feedthrough_regularizer,
+            recurrent_constraint=recurrent_constraint,
+            output_constraint=output_constraint,
+            feedthrough_constraint=feedthrough_constraint,
+            seed=seed,
+            dtype=kwargs.get("dtype"),
+            trainable=kwargs.get("trainable", True),
+            name="s4d_cell",
+        )
+        super().__init__(
+            cell,
+            return_sequences=return_sequences,
+            return_state=return_state,
+            go_backwards=go_backwards,
+            stateful=stateful,
+            zero_output_for_mask=zero_output_for_mask,
+            activity_regularizer=activity_regularizer,
+            scan=scan,
+            block_size=block_size,
+            **kwargs,
+        )

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_lru.ops import complex as cx
+from keras_lru.ops.complex import Complex, Polar
 
 # Below, (exp(z) − 1)/z is taken from its series, of which this many terms are exact
 # to float64: the quotient's gradient would cancel.
@@ -18,42 +18,44 @@ def step_size(log_delta):
 
 
 def discretize(eigenvalues, delta):
-    """Λ̄ = exp(ΛΔ) in polar form: `(log|Λ̄|, arg Λ̄)`, for `(Re Λ, Im Λ)`."""
-    return [part * delta for part in eigenvalues]
+    """Λ̄ = exp(ΛΔ), a `Polar`, for a `Complex` Λ."""
+    return Polar(eigenvalues.real * delta, eigenvalues.imag * delta)
 
 
 def input_gain(eigenvalues, delta):
-    """`Λ^{-1}(Λ̄ − I)`, which turns B into B̄, as a pair; Δ where Λ is zero."""
-    real, imag = z = discretize(eigenvalues, delta)
+    """`Λ^{-1}(Λ̄ − I)`, which turns B into B̄, a `Complex`; Δ where Λ is zero."""
+    real, imag = discretize(eigenvalues, delta)
     square = real * real + imag * imag
     small = square < _SMALL**2
-    # What is not used of the two must have a finite gradient too.
+    # Both forms are computed everywhere, and where one is not used its gradient must
+    # be finite all the same.
     safe = ops.where(small, ops.ones_like(square), square)
-    real_1, imag_1 = _expm1(z)
+    numerator = _expm1(real, imag)
     quotient = (
-        (real_1 * real + imag_1 * imag) / safe,
-        (imag_1 * real - real_1 * imag) / safe,
+        (numerator.real * real + numerator.imag * imag) / safe,
+        (numerator.imag * real - numerator.real * imag) / safe,
     )
-    tiny = [ops.where(small, part, ops.zeros_like(part)) for part in z]
-    return [
-        delta * ops.where(small, a, b)
-        for a, b in zip(_series(tiny), quotient, strict=True)
-    ]
+    tiny = Complex(real, imag).map(lambda x: ops.where(small, x, ops.zeros_like(x)))
+    series = _series(tiny)
+    return Complex(
+        *(delta * ops.where(small, a, b) for a, b in zip(series, quotient, strict=True))
+    )
 
 
-def _expm1(z):
+def _expm1(real, imag):
     """`exp(z) − 1` without cancellation."""
-    real, imag = z
     modulus, half = ops.exp(real), ops.sin(0.5 * imag)
     # cos(y) − 1 = −2 sin²(y/2)
-    return ops.expm1(real) - 2.0 * modulus * half * half, modulus * ops.sin(imag)
+    return Complex(
+        ops.expm1(real) - 2.0 * modulus * half * half, modulus * ops.sin(imag)
+    )
 
 
 def _series(z):
     """`1 + z/2 (1 + z/3 (1 + …))`."""
-    one, zero = ops.ones_like(z[0]), ops.zeros_like(z[0])
-    result = one, zero
+    one, zero = ops.ones_like(z.real), ops.zeros_like(z.imag)
+    result = Complex(one, zero)
     for k in range(_TERMS, 1, -1):
-        real, imag = cx.multiply(z, result)
-        result = one + real / k, imag / k
+        real, imag = z * result
+        result = Complex(one + real / k, imag / k)
     return result

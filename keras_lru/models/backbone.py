@@ -5,11 +5,11 @@ import math
 import keras
 
 from keras_lru.checks import check_positive_integer
-from keras_lru.initializers.seeds import check_seed
+from keras_lru.initializers.seeds import check_seed, derive_seed
 from keras_lru.layers.activations import get_activation
-from keras_lru.layers.copies import derive_seed, reseed, serialize_unbuilt
 from keras_lru.layers.lru import LRU
 from keras_lru.layers.residual_block import ResidualBlock
+from keras_lru.layers.serialization import reseed, serialize_unbuilt
 from keras_lru.models.sequence_model import SequenceModel
 
 

@@ -2,7 +2,8 @@
 
 import keras
 
-from keras_lru.layers.copies import derive_seed, serialize_unbuilt
+from keras_lru.initializers.seeds import derive_seed
+from keras_lru.layers.serialization import serialize_unbuilt
 from keras_lru.models.backbone import LRUBackbone
 from keras_lru.models.sequence_model import SequenceModel
 

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_lru.checks import check_choice
-from keras_lru.ops.backend import static_size
+from keras_lru.ops.sequences import static_size
 
 MODES = ("mean", "last", "max")
 

@@ -2,9 +2,9 @@
 
 import keras
 
+from keras_lru.backend import forward_only
 from keras_lru.models.signature import endpoint_options
 from keras_lru.models.signature import input_signature as recorded_signature
-from keras_lru.ops.gradients import forward_only
 from keras_lru.saved_model_folder import saved_model_folder
 
 

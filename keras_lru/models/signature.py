@@ -3,7 +3,7 @@
 import keras
 from keras import tree
 
-from keras_lru.ops.backend import saved_model_options
+from keras_lru.backend import saved_model_options
 
 
 def input_signature(model):

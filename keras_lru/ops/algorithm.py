@@ -2,8 +2,8 @@
 
 import numbers
 
-from keras_lru.checks import is_number
-from keras_lru.ops import backend
+from keras_lru.backend import has_accelerator, has_compiled_loops
+from keras_lru.checks import check_choice, is_number
 from keras_lru.ops.time_invariant import ALGORITHMS
 
 SCANS = ("auto", *ALGORITHMS)
@@ -12,13 +12,13 @@ SCANS = ("auto", *ALGORITHMS)
 _LIMITS = {"cpu": (4, 0.5), "accelerator": (16, 1.0)}
 
 
-def check_scan(scan):
-    """Raise `ValueError` unless `scan` names an algorithm."""
-    if scan not in SCANS:
-        raise ValueError(f"`scan` must be one of {SCANS}. Received: scan={scan!r}")
+def check_scan(scan: str) -> str:
+    """Raise `ValueError` unless `scan` names an algorithm; return it."""
+    check_choice("scan", scan, SCANS)
+    return scan
 
 
-def check_block_size(block_size):
+def check_block_size(block_size: int | str) -> int | str:
     """`"auto"`, or `block_size` as `int`; `ValueError` if it is not positive either."""
     if block_size == "auto":
         return block_size
@@ -30,28 +30,34 @@ def check_block_size(block_size):
     return int(block_size)
 
 
-def resolve_scan(scan, length):
+def resolve_scan(scan: str, length: int | None) -> str:
     """Algorithm for a time-invariant recurrence over `length` steps (None: unknown)."""
     check_scan(scan)
     if scan == "auto":
-        if backend.has_accelerator():
+        if has_accelerator():
             scan = "associative"
         else:
-            scan = "sequential" if backend.has_compiled_loops() else "chunked"
+            scan = "sequential" if has_compiled_loops() else "chunked"
     if scan == "associative" and length is None:
         return "chunked"
     return scan
 
 
-def resolve_block_size(block_size, length, input_dim, output_dim, state_size):
-    """Steps per block of `diagonal_ssm`, for `length` steps (None: unknown).
+def resolve_block_size(
+    block_size: int | str,
+    length: int | None,
+    input_dim: int,
+    output_dim: int,
+    state_size: int,
+) -> int:
+    """Steps per block of a `DenseSystem`, for `length` steps (None: unknown).
 
     A block of T steps stores and scans T times fewer states, for T·H·O extra products
     a step beside the 2·N·(H + O) of the projections.
     """
     block_size = check_block_size(block_size)
     if block_size == "auto":
-        largest, extra = _LIMITS["accelerator" if backend.has_accelerator() else "cpu"]
+        largest, extra = _LIMITS["accelerator" if has_accelerator() else "cpu"]
         projections = 2 * state_size * (input_dim + output_dim)
         affordable = extra * projections / (input_dim * output_dim)
         block_size = 1
@@ -62,8 +68,8 @@ def resolve_block_size(block_size, length, input_dim, output_dim, state_size):
     return block_size
 
 
-def resolve_channelwise_block_size(block_size, length):
-    """Steps per block of `channelwise_ssm`, for `length` steps (None: unknown)."""
+def resolve_channelwise_block_size(block_size: int | str, length: int | None) -> int:
+    """Steps per block of a `ChannelwiseSystem`, for `length` steps (None: unknown)."""
     block_size = check_block_size(block_size)
     # Beside 4·n products a step for n states, T more: cheaper than states for long.
     block_size = 64 if block_size == "auto" else block_size

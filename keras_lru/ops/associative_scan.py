@@ -1,11 +1,17 @@
 """A scan over any associative function, at any length, known or not."""
 
+from collections.abc import Callable
+from typing import Any
+
 from keras import ops, tree
 
-from keras_lru.ops.backend import doubling_loop, static_size
+from keras_lru.backend import doubling_loop
+from keras_lru.ops.sequences import static_size
 
 
-def associative_scan(f, elems, reverse=False, axis=0):
+def associative_scan(
+    f: Callable[[Any, Any], Any], elems: Any, reverse: bool = False, axis: int = 0
+) -> Any:
     """Scan with an associative binary operation, in parallel.
 
     The contract of `keras.ops.associative_scan`, and it also holds on TensorFlow:

@@ -1,12 +1,19 @@
-"""Complex arithmetic on real tensors.
+"""Complex numbers of real tensors, so that they run, differentiate and export anywhere.
 
-A complex tensor of `n` features is *packed*: one real tensor whose last axis holds the
-`n` real parts, then the `n` imaginary parts. No backend sees a complex dtype, so all of
-it differentiates, compiles and exports everywhere.
+- `Complex`: a real and an imaginary part. What is written with `+` and `*` is the same
+  for it and for a real tensor.
+- `Polar`: numbers by `log|z|` and `arg z`, from which their powers are taken.
+- *Packed*: one real tensor whose last axis holds the real parts, then the imaginary
+  ones. Scans, and the products before and after them, hold states so.
 """
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from keras import ops
+
+from keras_lru.backend.types import Tensor
 
 # Exponents up to this are taken from the polar form, larger ones by multiplication.
 _MAX_POLAR_EXPONENT = 256
@@ -14,108 +21,112 @@ _MAX_POLAR_EXPONENT = 256
 _LOG_LIMIT = 80.0
 
 
-def pack(real, imag):
-    """Join real and imaginary parts along the last axis."""
-    return ops.concatenate([real, imag], axis=-1)
+class Complex(NamedTuple):
+    """Complex numbers, as two tensors of one shape."""
+
+    real: Tensor
+    imag: Tensor
+
+    def __add__(self, other: "Complex") -> "Complex":  # type: ignore[override]
+        return Complex(self.real + other.real, self.imag + other.imag)
+
+    def __mul__(self, other: "Complex") -> "Complex":  # type: ignore[override]
+        return Complex(
+            self.real * other.real - self.imag * other.imag,
+            self.real * other.imag + self.imag * other.real,
+        )
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Complex":
+        """The two tensors that `function` makes of the two parts."""
+        return Complex(function(self.real), function(self.imag))
 
 
-def unpack(x):
-    """Split a packed tensor into its real and imaginary parts."""
-    return ops.split(x, 2, axis=-1)
+class Polar(NamedTuple):
+    """Complex numbers `exp(log_modulus + i·angle)`, as two tensors of one shape."""
+
+    log_modulus: Tensor
+    angle: Tensor
+
+    def conjugate(self) -> "Polar":
+        """The conjugate numbers."""
+        return Polar(self.log_modulus, -self.angle)
+
+    def power(self, exponent: int) -> Complex:
+        """The numbers to the power of a non-negative integer.
+
+        Exponents up to 256 come straight from the polar form and are good to the last
+        bits; larger ones are products of those, which loses less than a product of
+        `exponent` rounded factors.
+        """
+        if exponent <= _MAX_POLAR_EXPONENT:
+            return self.powers([exponent]).map(lambda x: x[0])
+        half, odd = divmod(exponent, 2)
+        root = self.power(half)
+        return root * root * self.power(1) if odd else root * root
+
+    def powers(self, exponents: Sequence[int], stride: int = 1) -> Complex:
+        """The numbers to the power of `stride·j` for each `j`, along a new first axis.
+
+        Args:
+            exponents: Non-negative integers `j`.
+            stride: Positive integer.
+        """
+        largest = max(exponents, default=0)
+        if stride * largest > _MAX_POLAR_EXPONENT:
+            table = _products(self.power(stride), largest)
+            index = np.asarray(exponents, "int32")
+            return table.map(lambda x: ops.take(x, index, axis=0))
+        j = stride * np.asarray(exponents)[:, None]
+        j = ops.convert_to_tensor(j, dtype=self.log_modulus.dtype)
+        modulus = ops.exp(j * self.log_modulus)
+        return _unit(self.angle, j).map(lambda x: modulus * x)
 
 
-def swap(x):
-    """Exchange real and imaginary parts."""
-    real, imag = unpack(x)
-    return pack(imag, real)
-
-
-def conjugate(x):
-    """Negate the imaginary parts."""
-    real, imag = unpack(x)
-    return pack(real, -imag)
-
-
-def factor(a):
-    """`(direct, cross)`: `a · x` is `direct · x + cross · swap(x)`, for packed `a`.
-
-    For a small `a`, broadcast to a large `x`: the cheapest form where nothing is fused.
-    """
-    real, imag = unpack(a)
-    return pack(real, real), pack(-imag, imag)
-
-
-def scale(a, x):
-    """Product of a small packed `a`, broadcast, with a large packed `x`."""
-    direct, cross = factor(a)
-    return direct * x + cross * swap(x)
-
-
-def multiply(a, b):
-    """Complex product of two `(real, imag)` pairs, as a pair."""
-    (a_re, a_im), (b_re, b_im) = a, b
-    return a_re * b_re - a_im * b_im, a_re * b_im + a_im * b_re
-
-
-def safe_exp(x):
-    """`exp` whose value and gradient stay finite for every finite `x`."""
-    return ops.exp(ops.clip(x, -_LOG_LIMIT, _LOG_LIMIT))
-
-
-def to_polar(real, imag):
-    """`(log|a|, arg a)` of a pair; value and gradient are finite at zero too."""
-    tiny = float(np.finfo(np.float32).tiny)
-    squared = real * real + imag * imag
-    # At zero the gradient of arctan2 is 0/0; there, any other number does.
-    real = ops.where(squared < tiny, ops.ones_like(real), real)
-    return 0.5 * ops.log(ops.maximum(squared, tiny)), ops.arctan2(imag, real)
-
-
-def _cos_sin(angle, exponent):
-    """`cos(exponent·angle)` and `sin(…)` without the rounding of a large product."""
+def _unit(angle, exponent):
+    """`exp(i·exponent·angle)` without the rounding of a large product."""
     # The coarse part has few enough bits for its product with the exponent to be exact.
     coarse = ops.stop_gradient(ops.round(angle * 1024.0) / 1024.0)
     fine = exponent * (angle - coarse)
     coarse = exponent * coarse
-    return multiply((ops.cos(coarse), ops.sin(coarse)), (ops.cos(fine), ops.sin(fine)))
-
-
-def power(log_modulus, angle, exponent: int):
-    """Packed `a**exponent` of `a = exp(log_modulus + i·angle)`.
-
-    Exponents up to 256 come straight from the polar form and are good to the last bits;
-    larger ones are products of those, which loses less than a product of `exponent`
-    rounded factors.
-    """
-    if exponent > _MAX_POLAR_EXPONENT:
-        half, odd = divmod(exponent, 2)
-        root = unpack(power(log_modulus, angle, half))
-        result = multiply(root, root)
-        if odd:
-            result = multiply(result, unpack(power(log_modulus, angle, 1)))
-        return pack(*result)
-    return powers(log_modulus, angle, [exponent])[0]
-
-
-def powers(log_modulus, angle, exponents, stride=1):
-    """Packed powers `a**(stride·j)` for each `j` of `exponents`: `(len, 2·n)`."""
-    largest = max(exponents, default=0)
-    if stride * largest > _MAX_POLAR_EXPONENT:
-        table = _products(power(log_modulus, angle, stride), largest)
-        return ops.take(table, np.asarray(exponents, "int32"), axis=0)
-    j = stride * np.asarray(exponents)[:, None]
-    j = ops.convert_to_tensor(j, dtype=log_modulus.dtype)
-    cos, sin = _cos_sin(angle, j)
-    modulus = ops.exp(j * log_modulus)
-    return pack(modulus * cos, modulus * sin)
+    return Complex(ops.cos(coarse), ops.sin(coarse)) * Complex(
+        ops.cos(fine), ops.sin(fine)
+    )
 
 
 def _products(a, largest):
-    """Packed powers 0 … `largest` of a packed `a`, each of few products."""
-    a = a[None]
-    real, imag = unpack(a)
-    table = pack(ops.ones_like(real), ops.zeros_like(imag))
-    while table.shape[0] <= largest:
-        table = ops.concatenate([table, scale(a, table)], axis=0)
-        a = scale(a, a)
+    """The powers 0 … `largest` of `a`, each of few products."""
+    factor = a.map(lambda x: x[None])
+    table = Complex(ops.ones_like(factor.real), ops.zeros_like(factor.imag))
+    while table.real.shape[0] <= largest:
+        table = Complex(*map(ops.concatenate, zip(table, factor * table, strict=True)))
+        factor = factor * factor
     return table
+
+
+def to_polar(z: Complex) -> Polar:
+    """The polar form; value and gradient are finite at zero too."""
+    tiny = float(np.finfo(np.float32).tiny)
+    squared = z.real * z.real + z.imag * z.imag
+    # At zero the gradient of arctan2 is 0/0; there, any other number does.
+    real = ops.where(squared < tiny, ops.ones_like(z.real), z.real)
+    return Polar(0.5 * ops.log(ops.maximum(squared, tiny)), ops.arctan2(z.imag, real))
+
+
+def conjugate(x: Complex | Tensor) -> Complex | Tensor:
+    """The conjugate of complex numbers; real ones are their own."""
+    return Complex(x.real, -x.imag) if isinstance(x, Complex) else x
+
+
+def pack(z: Complex | Tensor) -> Tensor:
+    """Join real and imaginary parts along the last axis; real numbers have one part."""
+    return ops.concatenate(z, axis=-1) if isinstance(z, Complex) else z
+
+
+def unpack(x: Tensor) -> Complex:
+    """Split a packed tensor into its real and imaginary parts."""
+    return Complex(*ops.split(x, 2, axis=-1))
+
+
+def safe_exp(x: Tensor) -> Tensor:
+    """`exp` whose value and gradient stay finite for every finite `x`."""
+    return ops.exp(ops.clip(x, -_LOG_LIMIT, _LOG_LIMIT))

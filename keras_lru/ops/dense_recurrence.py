@@ -1,18 +1,98 @@
-"""x_t = σ(x_{t−1} A + b_t): a dense transition, a nonlinearity, one step at a time.
+"""x_t = σ(x_{t−1} A + B u_t): a dense transition, a nonlinearity, one step at a time.
 
 The gradient is written by hand: it keeps the states alone, its loop has one product a
 step, and the gradient in A is one product over all time.
 """
 
-from keras import ops, tree
+from collections.abc import Callable
 
-from keras_lru.ops.backend import loop_over_time, pullback
-from keras_lru.ops.gradients import custom_gradient
-from keras_lru.ops.indexing import running
-from keras_lru.ops.projection import project
+from keras import ops
+
+from keras_lru.backend import (
+    function_with_gradient,
+    loop_over_time,
+    vector_jacobian_product,
+)
+from keras_lru.backend.types import Tensor
+from keras_lru.ops.sequences import (
+    feed_through,
+    is_running,
+    last_step,
+    project,
+    zero_without_steps,
+)
+from keras_lru.ops.system import System
+from keras_lru.ops.time_invariant import states_after
 
 
-def dense_recurrence(inputs, A, activation, initial_state, lengths=None):
+class DenseRecurrence(System):
+    """`x_t = σ(x_{t-1} A + u_t B)`, `y_t = x_t C + D u_t`, the vanilla RNN.
+
+    The recurrence runs in the dtype of `A`; B, C and D are applied in `compute_dtype`.
+
+    Args:
+        A: `(state_size, state_size)`.
+        B: `(input_dim, state_size)`.
+        C: `(state_size, units)`.
+        D: `None`, `(units,)` or `(input_dim, units)`.
+        activation: σ, a function of a tensor `(…, state_size)`.
+        compute_dtype: Dtype of the inputs, of their products and of the outputs.
+    """
+
+    def __init__(
+        self,
+        A: Tensor,
+        B: Tensor,
+        C: Tensor,
+        D: Tensor | None,
+        activation: Callable[[Tensor], Tensor],
+        compute_dtype: str,
+    ):
+        # A copy: to TensorFlow's custom gradients a variable is not yet a tensor.
+        self.A = ops.copy(A)
+        self.B, self.C, self.D = B, C, D
+        self.activation = activation
+        self.compute_dtype = compute_dtype
+
+    def step(self, inputs, states):
+        (x,) = states
+        x = self.activation(ops.matmul(x, self.A) + self._read(inputs))
+        return self._write(x, inputs), [x]
+
+    def run(self, inputs, initial_state=None, lengths=None, return_sequences=True):
+        added = self._read(inputs)
+        if initial_state is None:
+            shape = (ops.shape(inputs)[0], self.A.shape[0])
+            initial = ops.zeros(shape, dtype=self.A.dtype)
+        else:
+            initial = ops.cast(initial_state[0], self.A.dtype)
+        before, last = dense_recurrence(
+            added, self.A, self.activation, initial, lengths
+        )
+        if return_sequences:
+            outputs = self._write(states_after(before, last), inputs)
+        else:
+            outputs = self._write(last, last_step(inputs, lengths))
+            outputs = zero_without_steps(outputs, lengths)
+        return outputs, [last]
+
+    def _read(self, inputs):
+        """`u B` in the dtype of the state."""
+        return ops.cast(project(inputs, self.B, self.compute_dtype), self.A.dtype)
+
+    def _write(self, x, inputs):
+        """`x C + D u` in the compute dtype."""
+        fed = feed_through(inputs, self.D, self.compute_dtype)
+        return project(x, self.C, self.compute_dtype) + fed
+
+
+def dense_recurrence(
+    inputs: Tensor,
+    A: Tensor,
+    activation: Callable[[Tensor], Tensor],
+    initial_state: Tensor,
+    lengths: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """States before each step, and after the last, of `x_t = σ(x_{t-1} A + b_t)`.
 
     Args:
@@ -24,53 +104,46 @@ def dense_recurrence(inputs, A, activation, initial_state, lengths=None):
             its state stays as it is. `None` means all steps.
 
     Returns:
-        `(entries, last)`: `(batch, time, state_size)`, where `entries[:, t]` is the
+        `(before, last)`: `(batch, time, state_size)`, where `before[:, t]` is the
         state that step `t` started from, and `(batch, state_size)`.
     """
-    if lengths is not None:
-        runs = running(lengths, ops.shape(inputs)[1])[..., None]
+    n = initial_state.shape[-1]
+    masked = lengths is not None
+    if masked:
+        # A feature more of the inputs than of the state says which steps run.
+        runs = is_running(lengths, ops.shape(inputs)[1])[..., None]
         runs = ops.cast(runs, inputs.dtype)
         inputs = ops.concatenate([inputs, runs], axis=-1)
-    # A copy: to TensorFlow's custom gradients a variable is not yet a tensor.
-    return _solve(inputs, ops.copy(A), activation, initial_state)
 
-
-def _solve(inputs, A, activation, initial_state):
-    """The same; a feature more of the inputs than of the state says which steps run."""
-    n = initial_state.shape[-1]
-    masked = inputs.shape[-1] > n
-
-    @custom_gradient
-    def recurrence(inputs, A, initial_state):
+    def forward(inputs, A, initial_state):
         def step(x, inputs):
             new = activation(inputs[:, :n] + ops.matmul(x, A))
             return ops.where(inputs[:, n:] > 0, new, x) if masked else new
 
-        entries, last = loop_over_time(step, initial_state, inputs)
+        before, last = loop_over_time(step, initial_state, inputs)
+        return (before, last), (inputs, A, before)
 
-        def gradient(*upstream):
-            d_entries, d_last = tree.flatten(upstream)
-            z = inputs[..., :n] + project(entries, A, A.dtype)
-            runs = inputs[..., n:]
+    def backward(kept, d_before, d_last):
+        inputs, A, before = kept
+        z = inputs[..., :n] + project(before, A, A.dtype)
+        runs = inputs[..., n:]
 
-            def pull(adjoint, z, runs):
-                d_z = pullback(activation, z, adjoint)
-                return ops.where(runs > 0, d_z, ops.zeros_like(d_z)) if masked else d_z
+        def pull(adjoint, z, runs):
+            d_z = vector_jacobian_product(activation, z, adjoint)
+            return ops.where(runs > 0, d_z, ops.zeros_like(d_z)) if masked else d_z
 
-            def step_back(adjoint, step):
-                z, d_entry, runs = step[:, :n], step[:, n : 2 * n], step[:, 2 * n :]
-                d_x = ops.matmul(pull(adjoint, z, runs), ops.transpose(A))
-                return d_entry + (ops.where(runs > 0, d_x, adjoint) if masked else d_x)
+        def step_back(adjoint, step):
+            z, d_entry, runs = step[:, :n], step[:, n : 2 * n], step[:, 2 * n :]
+            d_x = ops.matmul(pull(adjoint, z, runs), ops.transpose(A))
+            return d_entry + (ops.where(runs > 0, d_x, adjoint) if masked else d_x)
 
-            steps = ops.concatenate([z, d_entries, runs], axis=-1)
-            adjoints, d_initial = loop_over_time(step_back, d_last, steps, reverse=True)
-            d_z = pull(adjoints, z, runs)
-            d_A = ops.matmul(
-                ops.transpose(ops.reshape(entries, (-1, n))), ops.reshape(d_z, (-1, n))
-            )
-            d_inputs = ops.concatenate([d_z, ops.zeros_like(runs)], axis=-1)
-            return d_inputs, d_A, d_initial
+        steps = ops.concatenate([z, d_before, runs], axis=-1)
+        adjoints, d_initial = loop_over_time(step_back, d_last, steps, reverse=True)
+        d_z = pull(adjoints, z, runs)
+        d_A = ops.matmul(
+            ops.transpose(ops.reshape(before, (-1, n))), ops.reshape(d_z, (-1, n))
+        )
+        d_inputs = ops.concatenate([d_z, ops.zeros_like(runs)], axis=-1)
+        return d_inputs, d_A, d_initial
 
-        return (entries, last), gradient
-
-    return recurrence(inputs, A, initial_state)
+    return function_with_gradient(forward, backward)(inputs, A, initial_state)

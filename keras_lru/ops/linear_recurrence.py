@@ -1,22 +1,27 @@
 """x_t = a_t ⊙ x_{t−1} + b_t, with a coefficient that is constant or varies in time."""
 
-from functools import partial
+from collections.abc import Sequence
 
 from keras import ops, tree
 
+from keras_lru.backend import function_with_gradient
+from keras_lru.backend.types import Tensor
 from keras_lru.checks import check_shape
-from keras_lru.ops import complex as cx
 from keras_lru.ops.algorithm import check_scan, resolve_scan
 from keras_lru.ops.associative_scan import associative_scan
-from keras_lru.ops.backend import static_size
+from keras_lru.ops.complex import Complex, conjugate, pack, to_polar, unpack
 from keras_lru.ops.dtypes import check_floating
-from keras_lru.ops.gradients import custom_gradient
-from keras_lru.ops.time_invariant import entry_states
+from keras_lru.ops.sequences import pad_time, shift, static_size
+from keras_lru.ops.time_invariant import Coefficient, states_after, states_before
 
 
 def linear_recurrence(
-    coefficients, inputs, initial_state=None, reverse=False, scan="auto"
-):
+    coefficients: Sequence[Tensor] | Tensor,
+    inputs: Sequence[Tensor] | Tensor,
+    initial_state: Sequence[Tensor] | Tensor | None = None,
+    reverse: bool = False,
+    scan: str = "auto",
+) -> tuple[Complex, Complex] | tuple[Tensor, Tensor]:
     """Solve `x_t = a_t ⊙ x_{t-1} + b_t` over complex or over real numbers.
 
     The linear part of the paper's section 1 recurrence, for a diagonal transition.
@@ -64,141 +69,117 @@ def linear_recurrence(
     array([1., 3., 1.], dtype=float32)
     """
     given = (coefficients, inputs, initial_state)
-    parts = 2 if any(isinstance(x, (tuple, list)) for x in given) else 1
-    a = _parts(coefficients, "coefficients", parts, ranks=(1, 3))
-    b = _parts(inputs, "inputs", parts, ranks=(3,))
-    for part in b:
-        check_floating("inputs", part)
-    batch, time, features = (static_size(b[0], axis) for axis in range(3))
-    check_shape("coefficients", a[0], (features,), (batch, time, features))
+    are_pairs = any(isinstance(x, (tuple, list)) for x in given)
+    a = _numbers("coefficients", coefficients, are_pairs, ranks=(1, 3))
+    b = _numbers("inputs", inputs, are_pairs, ranks=(3,))
+    for x in tree.flatten(b):
+        check_floating("inputs", x)
+    like, some = tree.flatten(b)[0], tree.flatten(a)[0]
+    batch, time, features = (static_size(like, axis) for axis in range(3))
+    check_shape("coefficients", some, (features,), (batch, time, features))
     check_scan(scan)
-    varies = len(a[0].shape) == 3
     if initial_state is None:
-        zeros = ops.zeros((ops.shape(b[0])[0], b[0].shape[-1]), dtype=b[0].dtype)
-        initial = [zeros] * parts
+        zeros = ops.zeros((ops.shape(like)[0], like.shape[-1]), dtype=like.dtype)
+        initial = Complex(zeros, zeros) if are_pairs else zeros
     else:
-        initial = _parts(initial_state, "initial_state", parts, ranks=(2,))
-        check_shape("initial_state", initial[0], (batch, features))
-    if not varies and parts == 1:
-        # The algorithms for constant coefficients are complex.
-        pairs = [(*x, ops.zeros_like(x[0])) for x in (a, b, initial)]
-        (states, _), (last, _) = linear_recurrence(*pairs, reverse, scan)
-        return states, last
-    a, b, initial = (
-        _join([ops.cast(part, b[0].dtype) for part in x]) for x in (a, b, initial)
+        initial = _numbers("initial_state", initial_state, are_pairs, ranks=(2,))
+        check_shape("initial_state", tree.flatten(initial)[0], (batch, features))
+    a, initial = (
+        tree.map_structure(lambda x: ops.cast(x, like.dtype), z) for z in (a, initial)
     )
-    solve = partial(_time_varying, parts) if varies else _time_invariant
-    if time:
-        states, last = solve(a, b, initial, reverse, scan)
-    else:
-        # None or none: with one step more, no loop ever runs over nothing.
-        more = _one_step_more(b, reverse)
-        a = _one_step_more(a, reverse) if varies else a
-        states, _ = solve(a, more, initial, reverse, scan)
-        states = states[:, 1:] if reverse else states[:, :-1]
-        last = _last_of(initial, states, reverse)
-    return (cx.unpack(states), cx.unpack(last)) if parts == 2 else (states, last)
+    is_constant = len(some.shape) == 1
+    if is_constant and not are_pairs:
+        # The algorithms for constant coefficients are complex.
+        a, b, initial = (Complex(x, ops.zeros_like(x)) for x in (a, b, initial))
+    solve = _with_constant if is_constant else _with_varying
+    states, last = _solve(solve, a, b, initial, reverse, scan)
+    if is_constant and not are_pairs:
+        return states.real, last.real
+    return states, last
 
 
-def _parts(value, name, parts, ranks):
+def _numbers(name, value, are_pairs, ranks):
+    """Complex numbers of a pair, or real ones of a tensor, checked."""
     received = [tuple(getattr(x, "shape", ())) for x in tree.flatten(value)]
     is_pair = isinstance(value, (tuple, list))
     if (
-        is_pair != (parts == 2)
-        or len(received) != parts
+        is_pair != are_pairs
+        or len(received) != 1 + are_pairs
         or received[0] != received[-1]
         or len(received[0]) not in ranks
     ):
         form = "a tensor, or all arguments pairs (real, imag),"
-        if parts == 2:
+        if are_pairs:
             form = "a pair (real, imag) of tensors of one shape,"
         raise ValueError(
             f"`{name}` must be {form} of rank "
             f"{' or '.join(str(rank) for rank in ranks)}. Received shapes: {received}"
         )
-    return [ops.convert_to_tensor(x) for x in (value if is_pair else [value])]
+    if are_pairs:
+        return Complex(*map(ops.convert_to_tensor, value))
+    return ops.convert_to_tensor(value)
 
 
-def _time_invariant(a, b, initial, reverse, scan):
-    # Its first derivative is zero, see `entry_states`; higher ones flow through it.
-    polar = cx.to_polar(*cx.unpack(a))
-    scan = resolve_scan(scan, static_size(b, 1))
-    entries, last = entry_states(a, *polar, b, initial, scan, reverse=reverse)
-    return states_after(entries, last, reverse), last
-
-
-def _one_step_more(x, reverse):
-    """`x` and a zero step after the last one in the direction of time."""
-    zero = ops.zeros((ops.shape(x)[0], 1, x.shape[-1]), dtype=x.dtype)
-    return ops.concatenate([zero, x] if reverse else [x, zero], axis=1)
-
-
-def _last_of(initial, states, reverse):
-    """Last of the states in the direction of time; `initial` if there is none."""
+def _solve(solve, a, b, initial, reverse, scan):
+    """States and last state, which are packed on the way, at no steps too."""
+    take = unpack if isinstance(b, Complex) else _real
+    a, b, initial = map(pack, (a, b, initial))
+    if static_size(b, 1):
+        states, last = solve(take, a, b, initial, reverse, scan)
+        return take(states), take(last)
+    # No step, or nobody knows: with one step more, no loop ever runs over nothing.
+    a, b = (pad_time(x, 1, reverse) if len(x.shape) == 3 else x for x in (a, b))
+    states, _ = solve(take, a, b, initial, reverse, scan)
+    states = states[:, 1:] if reverse else states[:, :-1]
     last = states[:, :1] if reverse else states[:, -1:]
-    return ops.concatenate([initial[:, None], last], axis=1)[:, -1]
+    last = ops.concatenate([initial[:, None], last], axis=1)[:, -1]
+    return take(states), take(last)
 
 
-def states_after(entries, last, reverse=False):
-    """State after each step, from the states before each step and after all."""
-    return _shift(entries, last, not reverse)
+def _real(x):
+    """Real numbers of a tensor, as `unpack` gives complex ones."""
+    return x
 
 
-def _time_varying(parts, a, b, initial, reverse, scan):
+def _with_constant(take, a, b, initial, reverse, scan):
+    # Its first derivative is zero, see `states_before`; higher ones flow through it.
+    coefficient = Coefficient(take(a), to_polar(take(a)))
+    scan = resolve_scan(scan, static_size(b, 1))
+    before, last = states_before(coefficient, b, initial, scan, reverse)
+    return states_after(before, last, reverse), last
+
+
+def _with_varying(take, a, b, initial, reverse, scan):
     sequential = resolve_scan(scan, static_size(b, 1)) == "sequential"
-    run = partial(_scan_sequentially if sequential else _scan_associatively, parts)
-    conjugate = cx.conjugate if parts == 2 else lambda x: x
+    run = _scan_sequentially if sequential else _scan_associatively
 
-    @custom_gradient
-    def recurrence(a, b, initial):
-        states = run(a, b, initial, reverse)
+    def multiply_conjugate(x, y):
+        return pack(conjugate(take(x)) * take(y))
 
-        def gradient(*upstream):
-            (d_states,) = tree.flatten(upstream)
-            # Same recurrence backwards; step t meets the coefficient of step t + 1.
-            later = conjugate(_shift(a, ops.zeros_like(initial), not reverse))
-            adjoints = run(later, d_states, ops.zeros_like(initial), not reverse)
-            earlier = _shift(states, initial, reverse)
-            d_a = _elementwise(parts, conjugate(earlier), adjoints)
-            d_initial = _elementwise(parts, conjugate(a), adjoints)
-            return d_a, adjoints, d_initial[:, -1 if reverse else 0]
+    def forward(a, b, initial):
+        states = run(take, a, b, initial, reverse)
+        return states, (a, initial, states)
 
-        return states, gradient
+    def backward(kept, d_states):
+        a, initial, states = kept
+        zeros = ops.zeros_like(initial)
+        # Same recurrence backwards; step t meets the coefficient of step t + 1.
+        later = pack(conjugate(take(shift(a, zeros, not reverse))))
+        adjoints = run(take, later, d_states, zeros, not reverse)
+        d_a = multiply_conjugate(shift(states, initial, reverse), adjoints)
+        d_initial = multiply_conjugate(a, adjoints)
+        return d_a, adjoints, d_initial[:, -1 if reverse else 0]
 
-    states = recurrence(a, b, initial)
+    states = function_with_gradient(forward, backward)(a, b, initial)
     return states, states[:, 0 if reverse else -1]
 
 
-def _split(x, parts):
-    return cx.unpack(x) if parts == 2 else [x]
-
-
-def _join(parts):
-    return cx.pack(*parts) if len(parts) == 2 else parts[0]
-
-
-def _multiply(x, y):
-    return cx.multiply(x, y) if len(x) == 2 else [x[0] * y[0]]
-
-
-def _elementwise(parts, x, y):
-    return _join(_multiply(_split(x, parts), _split(y, parts)))
-
-
-def _shift(x, first, reverse):
-    """Every element moves one step later in time, `first` enters."""
-    first = first[:, None]
-    if reverse:
-        return ops.concatenate([x, first], axis=1)[:, 1:]
-    return ops.concatenate([first, x], axis=1)[:, :-1]
-
-
-def _scan_sequentially(parts, a, b, initial, reverse):
+def _scan_sequentially(take, a, b, initial, reverse):
     n = b.shape[-1]
 
     def step(state, coefficient_and_input):
         a_t, b_t = coefficient_and_input[:, :n], coefficient_and_input[:, n:]
-        state = _elementwise(parts, a_t, state) + b_t
+        state = pack(take(a_t) * take(state) + take(b_t))
         return state, state
 
     # One leaf: `ops.scan` on TensorFlow fails with two and an unknown length.
@@ -207,15 +188,13 @@ def _scan_sequentially(parts, a, b, initial, reverse):
     return ops.swapaxes(states, 0, 1)
 
 
-def _scan_associatively(parts, a, b, initial, reverse):
+def _scan_associatively(take, a, b, initial, reverse):
     def combine(earlier, later):
         a_1, b_1 = earlier
         a_2, b_2 = later
-        decayed = _multiply(a_2, b_1)
-        return _multiply(a_2, a_1), [x + y for x, y in zip(decayed, b_2, strict=True)]
+        return a_2 * a_1, a_2 * b_1 + b_2
 
     decay, states = associative_scan(
-        combine, (_split(a, parts), _split(b, parts)), reverse=reverse, axis=1
+        combine, (take(a), take(b)), reverse=reverse, axis=1
     )
-    decayed = _multiply(decay, _split(initial[:, None], parts))
-    return _join([x + y for x, y in zip(states, decayed, strict=True)])
+    return pack(decay * take(initial[:, None]) + states)

@@ -2,7 +2,7 @@
 
 Since `a` is constant a scan need not carry it: elements a distance `s` apart combine
 as `a**s · earlier + later`, and the powers come from the polar form of `a`. Time is
-axis 1; everything is packed (see `complex`).
+axis 1; states are packed (see `complex`).
 
 Three algorithms compute the same thing:
 
@@ -15,15 +15,15 @@ They share one hand-written gradient, which is the same recurrence run backwards
 the conjugate coefficient, and which keeps nothing but the states.
 """
 
-from keras import ops, tree
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from keras_lru.ops import complex as cx
-from keras_lru.ops.backend import (
-    differentiates_loops,
-    loop_over_time,
-    static_size,
-)
-from keras_lru.ops.gradients import custom_gradient
+from keras import ops
+
+from keras_lru.backend import function_with_gradient, loop_over_time
+from keras_lru.backend.types import Tensor
+from keras_lru.ops.complex import Complex, Polar, conjugate, pack, unpack
+from keras_lru.ops.sequences import pad_time, shift, static_size
 
 ALGORITHMS = ("sequential", "chunked", "associative")
 CHUNK = 16
@@ -31,94 +31,141 @@ MANY_CHUNKS = 64
 RADIX = 4
 
 
-def entry_states(
-    a, log_modulus, angle, b, initial_state, algorithm, stride=1, reverse=False
-):
+class Coefficient(NamedTuple):
+    """A constant coefficient `a`, and where its powers come from.
+
+    Attributes:
+        value: `a`, `(n,)`. The gradient flows through this form.
+        polar: Numbers, `(n,)`, with `a = polar ** stride`; for the values of powers.
+        stride: Positive integer.
+    """
+
+    value: Complex
+    polar: Polar
+    stride: int = 1
+
+    @classmethod
+    def of(cls, polar: Polar, stride: int = 1) -> "Coefficient":
+        """The coefficient `polar ** stride`."""
+        return cls(polar.power(stride), polar, stride)
+
+    def power(self, exponent: int) -> "Coefficient":
+        """The coefficient to the power of a positive integer."""
+        value = self.powers([exponent]).map(lambda x: x[0])
+        return Coefficient(value, self.polar, exponent * self.stride)
+
+    def powers(self, exponents: Sequence[int]) -> Complex:
+        """Powers by positive integers, `(len(exponents), n)`."""
+        return self.polar.powers(exponents, self.stride)
+
+    def conjugate(self) -> "Coefficient":
+        """The conjugate coefficient."""
+        return Coefficient(conjugate(self.value), self.polar.conjugate(), self.stride)
+
+
+def states_before(
+    a: Coefficient,
+    b: Tensor,
+    initial_state: Tensor,
+    algorithm: str,
+    reverse: bool = False,
+) -> tuple[Tensor, Tensor]:
     """State before each step, and after the last, of `x ← a·x + b_t`.
 
     Args:
-        a: Coefficient, packed, `(2·n,)`. The gradient flows through this form.
-        log_modulus: `a = exp(stride · (log_modulus + i·angle))`, `(n,)`; used for the
-            values of powers only.
-        angle: See `log_modulus`, `(n,)`.
+        a: The coefficient, `(n,)`.
         b: Inputs, packed, `(batch, time, 2·n)`, of one step at least.
         initial_state: State before the first step, packed, `(batch, 2·n)`.
         algorithm: One of `ALGORITHMS`. `"associative"` needs a static length.
-        stride: Positive integer, see `log_modulus`.
         reverse: If true, time runs from the last step to the first.
 
     Returns:
-        `(entries, last)`: `(batch, time, 2·n)`, where `entries[:, t]` is the state that
+        `(before, last)`: `(batch, time, 2·n)`, where `before[:, t]` is the state that
         step `t` started from, and `(batch, 2·n)`, the state after all steps.
     """
-    run = {"sequential": _sequential, "chunked": _chunked, "associative": _associative}[
-        algorithm
-    ]
+    run = _RUN[algorithm]
 
-    def solve(a, log_modulus, angle, b, initial_state, reverse=reverse):
-        powers = _powers(log_modulus, angle, stride)
-        return run(a, powers, b, initial_state, reverse)
+    def coefficient(value, log_modulus, angle):
+        return Coefficient(unpack(value), Polar(log_modulus, angle), a.stride)
 
-    def solve_adjoint(*arguments):
-        if differentiates_loops():
-            # SavedModels cannot hold a custom gradient of a custom gradient.
-            return solve(*arguments, not reverse)
-        return entry_states(*arguments, algorithm, stride, not reverse)
+    def forward(value, log_modulus, angle, b, initial_state):
+        before, last = run(
+            coefficient(value, log_modulus, angle), b, initial_state, reverse
+        )
+        return (before, last), (value, log_modulus, angle, before)
 
-    @custom_gradient
-    def recurrence(a, log_modulus, angle, b, initial_state):
-        entries, last = solve(a, log_modulus, angle, b, initial_state)
+    def backward(kept, d_before, d_last):
+        *coefficients, before = kept
+        # The adjoint obeys the same recurrence, backwards, with conj(a).
+        adjoints, d_initial = states_before(
+            coefficient(*coefficients).conjugate(),
+            d_before,
+            d_last,
+            algorithm,
+            not reverse,
+        )
+        direct = unpack(ops.sum(adjoints * before, axis=(0, 1)))
+        cross = unpack(ops.sum(adjoints * _swap(before), axis=(0, 1)))
+        d_value = ops.concatenate(
+            [direct.real + direct.imag, cross.imag - cross.real], axis=-1
+        )
+        zeros = ops.zeros_like(coefficients[1])
+        return d_value, zeros, zeros, adjoints, d_initial
 
-        def gradient(*upstream):
-            d_entries, d_last = tree.flatten(upstream)
-            # The adjoint obeys the same recurrence, backwards, with conj(a).
-            adjoints, d_initial = solve_adjoint(
-                cx.conjugate(a), log_modulus, -angle, d_entries, d_last
-            )
-            direct_re, direct_im = cx.unpack(ops.sum(adjoints * entries, axis=(0, 1)))
-            cross_re, cross_im = cx.unpack(
-                ops.sum(adjoints * cx.swap(entries), axis=(0, 1))
-            )
-            d_a = cx.pack(direct_re + direct_im, cross_im - cross_re)
-            zeros = ops.zeros_like(log_modulus)
-            return d_a, zeros, zeros, adjoints, d_initial
-
-        return (entries, last), gradient
-
-    return recurrence(a, log_modulus, angle, b, initial_state)
-
-
-def _powers(log_modulus, angle, stride):
-    """`powers(exponents, times)`: packed `a**(times·j)`, `(len(exponents), 2·n)`."""
-    return lambda exponents, times=1: cx.powers(
-        log_modulus, angle, exponents, stride * times
+    return function_with_gradient(forward, backward)(
+        pack(a.value), *a.polar, b, initial_state
     )
 
 
-def _sequential(a, powers, b, state, reverse):
-    del powers
-    direct, cross = cx.factor(a)
-
-    def step(state, b_t):
-        return direct * state + cross * cx.swap(state) + b_t
-
-    return loop_over_time(step, state, b, reverse)
+def states_after(before: Tensor, last: Tensor, reverse: bool = False) -> Tensor:
+    """State after each step, from the states before each step and after all."""
+    return shift(before, last, not reverse)
 
 
-def _chunked(a, powers, b, state, reverse):
+# Products of packed numbers: of few with many, without taking the many apart.
+
+
+def _swap(x):
+    """Exchange real and imaginary parts."""
+    real, imag = unpack(x)
+    return ops.concatenate([imag, real], axis=-1)
+
+
+def _factor(a):
+    """`(direct, cross)`: `a · x` is `direct · x + cross · swap(x)`, for packed `x`."""
+    direct = ops.concatenate([a.real, a.real], axis=-1)
+    return direct, ops.concatenate([-a.imag, a.imag], axis=-1)
+
+
+def _step(a):
+    """`(x, b) → a · x + b` for packed `x` and `b`."""
+    direct, cross = _factor(a.value)
+    return lambda x, b: direct * x + cross * _swap(x) + b
+
+
+# Algorithms
+
+
+def _sequential(a, b, state, reverse):
+    return loop_over_time(_step(a), state, b, reverse)
+
+
+def _chunked(a, b, state, reverse):
     length = static_size(b, 1)
     if length is not None and length <= CHUNK:
         return _unrolled(a, b, state, reverse)
     # Of many chunks a loop over them would be the slower part.
     many = length is not None and length > CHUNK * MANY_CHUNKS
-    scan_chunks = _chunked if many else _sequential
-    return _in_chunks(a, powers, b, state, reverse, CHUNK, scan_chunks)
+    return _in_chunks(a, b, state, reverse, CHUNK, _chunked if many else _sequential)
 
 
-def _associative(a, powers, b, state, reverse):
+def _associative(a, b, state, reverse):
     if static_size(b, 1) <= RADIX:
         return _unrolled(a, b, state, reverse)
-    return _in_chunks(a, powers, b, state, reverse, RADIX, _associative)
+    return _in_chunks(a, b, state, reverse, RADIX, _associative)
+
+
+_RUN = dict(zip(ALGORITHMS, (_sequential, _chunked, _associative), strict=True))
 
 
 def _in_time(x, reverse):
@@ -127,51 +174,37 @@ def _in_time(x, reverse):
 
 
 def _unrolled(a, b, state, reverse):
-    direct, cross = cx.factor(a)
-    entries = []
+    step = _step(a)
+    before = []
     for b_t in _in_time(ops.unstack(b, static_size(b, 1), axis=1), reverse):
-        entries.append(state)
-        state = direct * state + cross * cx.swap(state) + b_t
-    return ops.stack(_in_time(entries, reverse), axis=1), state
+        before.append(state)
+        state = step(state, b_t)
+    return ops.stack(_in_time(before, reverse), axis=1), state
 
 
-def _in_chunks(a, powers, b, state, reverse, size, scan_chunks):
+def _in_chunks(a, b, state, reverse, size, scan_chunks):
     """One level of the scan: inside all chunks at once, over them, and back in."""
     batch, length, features = ops.shape(b)
     count = -(-length // size)
-    padded = _pad_time(b, count * size - length, at_front=reverse)
+    padded = pad_time(b, count * size - length, at_front=reverse)
     padded = ops.reshape(padded, (batch, count, size, features))
 
-    direct, cross = cx.factor(a)
-    first, *rest = _in_time(ops.unstack(padded, size, axis=2), reverse)
-    local = [first]
+    step = _step(a)
+    local, *rest = _in_time(ops.unstack(padded, size, axis=2), reverse)
+    inside = [local]
     for x in rest:
-        local.append(direct * local[-1] + cross * cx.swap(local[-1]) + x)
-    entries, _ = scan_chunks(
-        powers([size])[0],
-        lambda exponents, times=1: powers(exponents, size * times),
-        local[-1],
-        state,
-        reverse,
-    )
+        inside.append(step(inside[-1], x))
+    before, _ = scan_chunks(a.power(size), inside[-1], state, reverse)
     # What a chunk starts from decays inside it.
-    swapped = cx.swap(entries)
-    factors = (ops.unstack(x, size - 1) for x in cx.factor(powers(range(1, size))))
-    steps = [entries] + [
-        x + direct * entries + cross * swapped
-        for x, direct, cross in zip(local, *factors, strict=False)
-    ]
-    entries = ops.stack(_in_time(steps, reverse), axis=2)
-    entries = ops.reshape(entries, (batch, count * size, features))
+    swapped = _swap(before)
+    steps = [before]
+    factors = _factor(a.powers(range(1, size)))
+    factors = (ops.unstack(x, size - 1) for x in factors)
+    for x, direct, cross in zip(inside, *factors, strict=False):
+        steps.append(x + direct * before + cross * swapped)
+    before = ops.stack(_in_time(steps, reverse), axis=2)
+    before = ops.reshape(before, (batch, count * size, features))
     start = count * size - length if reverse else 0
-    entries = entries[:, start : start + length]
+    before = before[:, start : start + length]
     final = 0 if reverse else -1
-    return entries, cx.scale(a, entries[:, final]) + b[:, final]
-
-
-def _pad_time(x, amount, at_front=False):
-    """Zeros added along time; `amount` may be known at run time only."""
-    if isinstance(amount, int) and amount == 0:
-        return x
-    zeros = ops.zeros((ops.shape(x)[0], amount, x.shape[-1]), dtype=x.dtype)
-    return ops.concatenate([zeros, x] if at_front else [x, zeros], axis=1)
+    return before, step(before[:, final], b[:, final])

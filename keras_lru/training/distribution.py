@@ -1,6 +1,6 @@
 """Training on all devices at once."""
 
-from keras_lru.ops.backend import data_parallel_scope
+from keras_lru.backend import data_parallel_scope
 
 
 def data_parallel():

@@ -8,14 +8,14 @@ import keras_tuner
 import numpy as np
 from keras_tuner.errors import FailedTrialError, FatalValueError
 
+from keras_lru.backend import drop_compiled_programs
 from keras_lru.checks import (
     check_fraction,
     check_non_negative_integer,
     check_positive_integer,
 )
-from keras_lru.layers.copies import derive_seed
+from keras_lru.initializers.seeds import derive_seed
 from keras_lru.models import PairClassifier, Preset, SequenceClassifier
-from keras_lru.ops.backend import drop_compiled_programs
 from keras_lru.training import AdamW, warmup_cosine
 from keras_lru.tuner.data import load_preset_data
 from keras_lru.tuner.ring import RING, ring_hyperparameters

@@ -1,11 +1,12 @@
 """What the tests of the LRU layer share: sizes, and the float64 loop as the judge."""
 
-import keras
 import numpy as np
 from keras import ops
 
 from keras_lru.layers import LRU, S4D, S5
 from keras_lru.ops import naive
+
+from .. import differentiate
 
 BATCH, TIME, FEATURES, UNITS, STATES = 3, 7, 2, 4, 3
 # float32 keeps 7 digits; sums of some 50 products of size 1 lose up to 2 of them.
@@ -154,35 +155,22 @@ def cotangents(layer, of="both", seed=2):
 def gradients(layer, weights, x, state=None, mask=None):
     """Gradients of `sum(weights · layer(x, …))` in all weights, `x` and the state."""
     variables = layer.trainable_variables
-    others = [ops.convert_to_tensor(part) for part in (x, *(state or ()))]
+    others = [x, *(state or ())]
 
-    def run(call, x, *state):
-        results = call(x, initial_state=list(state) or None, mask=mask)
+    def loss(values, others):
+        fixed = [v.value for v in layer.non_trainable_variables]
+        x, *state = others
+        results, _ = layer.stateless_call(
+            values, fixed, x, initial_state=state or None, mask=mask
+        )
         return sum(
             ops.sum(result * ops.cast(weight, result.dtype))
             for result, weight in zip(results, weights, strict=True)
         )
 
-    if keras.backend.backend() == "jax":
-        import jax
-
-        def function(values, others):
-            fixed = [v.value for v in layer.non_trainable_variables]
-            return run(
-                lambda *a, **k: layer.stateless_call(values, fixed, *a, **k)[0], *others
-            )
-
-        values = [v.value for v in variables]
-        of_weights, of_others = jax.grad(function, (0, 1))(values, others)
-    else:
-        import tensorflow as tf
-
-        with tf.GradientTape() as tape:
-            tape.watch(others)
-            value = run(layer, *others)
-        of_weights, of_others = tape.gradient(
-            value, ([v.value for v in variables], others), unconnected_gradients="zero"
-        )
+    of_weights, of_others = differentiate.gradients(
+        loss, [v.value for v in variables], others
+    )
     found = [numpy_of(g) for g in [*of_weights, *of_others]]
     names = [v.name for v in variables] + ["inputs", "x_re", "x_im"][: len(others)]
     return dict(zip(names, found, strict=True))

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_lru.layers.copies import derive_seed, reseed
+from keras_lru.initializers.seeds import derive_seed, reseed
 from keras_lru.layers.lru import LRU
 from keras_lru.layers.residual_block import ResidualBlock
 

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from keras import tree
 
+from ..differentiate import pull_back
+
 MODES = {
     "jax": ["eager", "jit"],
     "tensorflow": ["eager", "graph", "unknown", "xla", "xla_unknown"],
@@ -108,8 +110,8 @@ def _compiled_jax(function, mode, timed, static):
 
         if cotangents is None:
             return outputs(floating), None
-        values, pull_back = jax.vjp(outputs, floating)
-        return values, pull_back(list(cotangents))[0]
+        values, (gradients,) = pull_back(outputs, [floating], cotangents)
+        return values, gradients
 
     run = jax.jit(run) if mode == "jit" else run
 
@@ -131,18 +133,14 @@ def _compiled_tensorflow(function, mode, timed, static):
 
     def run(arguments, cotangents):
         floating = {k: x for k, x in arguments.items() if x.dtype.is_floating}
-        with tf.GradientTape() as tape:
-            tape.watch(floating)
-            outputs = tree.flatten(function(**arguments, **static))
+
+        def outputs(floating):
+            return tree.flatten(function(**{**arguments, **floating}, **static))
+
         if cotangents is None:
-            return outputs, None
-        gradients = tape.gradient(
-            outputs,
-            floating,
-            [tf.cast(c, x.dtype) for c, x in zip(cotangents, outputs, strict=True)],
-            unconnected_gradients=tf.UnconnectedGradients.ZERO,
-        )
-        return outputs, gradients
+            return outputs(floating), None
+        values, (gradients,) = pull_back(outputs, [floating], cotangents)
+        return values, gradients
 
     if mode != "eager":
         run = tf.function(run, jit_compile=mode.startswith("xla"))

@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from keras_lru.ops import algorithm, backend
+from keras_lru.ops import algorithm
 
 
 @pytest.fixture
 def machine(monkeypatch):
     def make(compiled_loops, accelerator):
-        monkeypatch.setattr(backend, "has_compiled_loops", lambda: compiled_loops)
-        monkeypatch.setattr(backend, "has_accelerator", lambda: accelerator)
+        monkeypatch.setattr(algorithm, "has_compiled_loops", lambda: compiled_loops)
+        monkeypatch.setattr(algorithm, "has_accelerator", lambda: accelerator)
 
     return make
 

@@ -2,15 +2,23 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_lru.ops import complex as cx
+from keras_lru.ops.complex import (
+    Complex,
+    Polar,
+    conjugate,
+    pack,
+    safe_exp,
+    to_polar,
+    unpack,
+)
 
 
 def pair(x):
-    return np.real(x).astype("float32"), np.imag(x).astype("float32")
+    return Complex(np.real(x).astype("float32"), np.imag(x).astype("float32"))
 
 
-def joined(packed):
-    real, imag = np.split(ops.convert_to_numpy(packed).astype("float64"), 2, axis=-1)
+def joined(z):
+    real, imag = (ops.convert_to_numpy(part).astype("float64") for part in z)
     return real + 1j * imag
 
 
@@ -19,7 +27,7 @@ def eigenvalues(low=0.9, high=1.0, n=200):
     log_modulus = np.log(rng.uniform(low, high, n)).astype("float32")
     angle = rng.uniform(-2 * np.pi, 2 * np.pi, n).astype("float32")
     angle[0] = np.float32(2 * np.pi)
-    return log_modulus, angle
+    return Polar(log_modulus, angle)
 
 
 def exact_power(log_modulus, angle, exponent):
@@ -32,17 +40,26 @@ def random_complex(*shape):
     return (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype("complex64")
 
 
-def test_multiply_scale_conjugate_and_swap():
+def test_sums_products_and_conjugates():
     a, b = random_complex(3), random_complex(2, 4, 3)
-    packed = cx.pack(*pair(b))
     # Two products and a sum, each rounded to 6e-8.
     close = {"rtol": 1e-6, "atol": 1e-6}
-    scaled = cx.scale(cx.pack(*pair(a)), packed)
-    np.testing.assert_allclose(joined(scaled), a * b, **close)
-    product = cx.pack(*cx.multiply(pair(a), pair(b)))
-    np.testing.assert_allclose(joined(product), a * b, **close)
-    np.testing.assert_array_equal(joined(cx.conjugate(packed)), b.conj())
-    np.testing.assert_array_equal(joined(cx.swap(packed)), b.imag + 1j * b.real)
+    np.testing.assert_allclose(joined(pair(a) * pair(b)), a * b, **close)
+    np.testing.assert_allclose(joined(pair(a) + pair(b)), a + b, **close)
+    np.testing.assert_array_equal(joined(conjugate(pair(b))), b.conj())
+    np.testing.assert_array_equal(joined(pair(b).map(lambda x: x[1])), b[1])
+
+
+def test_real_numbers_are_their_own_conjugates_and_packed_already():
+    x = np.float32([1, 2])
+    assert conjugate(x) is x
+    assert pack(x) is x
+
+
+def test_packed_numbers_hold_the_real_parts_first():
+    packed = pack(pair(np.array([1 + 2j, 3 + 4j])))
+    np.testing.assert_array_equal(ops.convert_to_numpy(packed), [1, 3, 2, 4])
+    np.testing.assert_array_equal(joined(unpack(packed)), [1 + 2j, 3 + 4j])
 
 
 # What the exponent costs: up to 256 only the rounding of j·log|λ| and of sin and cos,
@@ -62,26 +79,24 @@ def test_multiply_scale_conjugate_and_swap():
     ],
 )
 def test_power_against_float64(exponent, bound):
-    log_modulus, angle = eigenvalues(low=0.9999)
-    actual = joined(cx.power(log_modulus, angle, exponent))
-    expected = exact_power(log_modulus, angle, exponent)
+    polar = eigenvalues(low=0.9999)
+    actual = joined(polar.power(exponent))
+    expected = exact_power(*polar, exponent)
     error = np.abs(actual - expected) / np.abs(expected)
     assert error.max() <= bound
 
 
 def test_powers_are_the_power_of_each_exponent():
-    log_modulus, angle = eigenvalues(0.5, n=5)
+    polar = eigenvalues(0.5, n=5)
     for exponents in ([], [0], [3, 2, 1, 0], [1, 64, 256], [1, 300]):
-        actual = cx.powers(log_modulus, angle, exponents)
-        assert tuple(actual.shape) == (len(exponents), 10)
-        for j, row in zip(exponents, ops.convert_to_numpy(actual), strict=True):
-            np.testing.assert_allclose(
-                row, ops.convert_to_numpy(cx.power(log_modulus, angle, j)), atol=1e-7
-            )
+        actual = joined(polar.powers(exponents))
+        assert actual.shape == (len(exponents), 5)
+        for j, row in zip(exponents, actual, strict=True):
+            np.testing.assert_allclose(row, joined(polar.power(j)), atol=1e-7)
 
 
 def both_parts(log_modulus, angle, exponent):
-    return cx.unpack(cx.power(log_modulus, angle, exponent))
+    return Polar(log_modulus, angle).power(exponent)
 
 
 @pytest.mark.parametrize("exponent", [1, 4, 64, 1000])
@@ -120,17 +135,19 @@ def test_power_and_its_gradient_are_finite_at_the_edges(
 
 def test_polar_form_gives_the_number_back():
     a = random_complex(50)
-    log_modulus, angle = cx.to_polar(*pair(a))
-    np.testing.assert_allclose(
-        joined(cx.power(log_modulus, angle, 1)), a, rtol=1e-6, atol=1e-6
-    )
+    back = joined(to_polar(pair(a)).power(1))
+    np.testing.assert_allclose(back, a, rtol=1e-6, atol=1e-6)
+
+
+def polar_form(real, imag):
+    return to_polar(Complex(real, imag))
 
 
 def test_polar_form_and_its_gradient_at_zero(evaluate, fast_mode):
     tiny = np.float32([0.0, -0.0, 1e-30, -1e-20, 1e-18])
     arguments = {"real": tiny, "imag": tiny[::-1] * np.float32([0, 0, 1, 1, 1])}
     values, gradients = evaluate(
-        cx.to_polar, arguments, [np.ones(5, "float32")] * 2, fast_mode
+        polar_form, arguments, [np.ones(5, "float32")] * 2, fast_mode
     )
     for x in (*values, *gradients.values()):
         assert np.isfinite(x).all()
@@ -139,7 +156,7 @@ def test_polar_form_and_its_gradient_at_zero(evaluate, fast_mode):
 
 def test_safe_exp_is_finite_everywhere(evaluate, fast_mode):
     x = np.float32([-1e38, -100, -1, 0, 1, 100, 1e38])
-    (y,), gradients = evaluate(cx.safe_exp, {"x": x}, [np.ones_like(x)], fast_mode)
+    (y,), gradients = evaluate(safe_exp, {"x": x}, [np.ones_like(x)], fast_mode)
     np.testing.assert_allclose(y[2:5], np.exp([-1, 0, 1]), rtol=1e-6)
     np.testing.assert_allclose(gradients["x"][2:5], np.exp([-1, 0, 1]), rtol=1e-6)
     assert np.isfinite(y).all()

@@ -5,9 +5,8 @@ from hypothesis import strategies as st
 from keras import ops
 
 from keras_lru.ops import naive
-from keras_lru.ops.indexing import take_step, take_steps
 from keras_lru.ops.linear_recurrence import linear_recurrence
-from keras_lru.ops.masking import compact, expand
+from keras_lru.ops.sequences import compact, expand, take_step, take_steps
 
 TIME, FEATURES = 5, 2
 MASKS = {
@@ -25,7 +24,8 @@ MASKS = {
 def cumulated(inputs, mask, initial=None, zero_output_for_mask=False):
     """Compact, run `x ← x/2 + u`, expand: the outputs and the last state."""
     mask = ops.cast(mask, "bool")
-    inputs, lengths, undo = compact(inputs, mask, initial is None)
+    compacted = compact(inputs, mask, initial is None)
+    inputs, lengths = compacted.inputs, compacted.lengths
     half = ops.full((FEATURES,), 0.5)
     zero = ops.zeros_like(inputs)
     state = None if initial is None else (initial, ops.zeros_like(initial))
@@ -34,7 +34,7 @@ def cumulated(inputs, mask, initial=None, zero_output_for_mask=False):
     )
     start = ops.zeros_like(inputs[:, 0]) if initial is None else initial
     before = ops.concatenate([start[:, None], states], axis=1)
-    return expand(states, undo, zero_output_for_mask), take_step(before, lengths)
+    return expand(states, compacted, zero_output_for_mask), take_step(before, lengths)
 
 
 def loop(inputs, mask, initial=None, zero_output_for_mask=False):
@@ -142,15 +142,15 @@ def test_no_time(evaluate, traced_mode, with_initial):
 
 def compacted_and_expanded(inputs, mask, initial=None):
     mask = ops.cast(mask, "bool")
-    inputs, lengths, undo = compact(inputs, mask, initial is None)
-    return expand(inputs, undo, False), lengths
+    compacted = compact(inputs, mask, initial is None)
+    return expand(compacted.inputs, compacted, False), compacted.lengths
 
 
 def moved(mask, starts_at_zero):
     """Steps, numbered from 1, after `compact`, and the lengths."""
     mask = np.array(mask, bool)
     steps = np.broadcast_to(np.arange(1, TIME + 1)[None, :, None], (*mask.shape, 1))
-    inputs, lengths, _ = compact(
+    inputs, lengths, *_ = compact(
         ops.convert_to_tensor(steps.astype("float32")), mask, starts_at_zero
     )
     inputs, lengths = ops.convert_to_numpy(inputs), ops.convert_to_numpy(lengths)
@@ -181,7 +181,7 @@ def test_not_a_number_at_a_masked_step_is_gone():
     inputs[:, 0] = 1
     for mask in ([[1, 0, 0, 0, 0]], [[1, 0, 0, 0, 0]]):
         for starts_at_zero in (True, False):
-            result, _, _ = compact(inputs, np.array(mask, bool), starts_at_zero)
+            result, *_ = compact(inputs, np.array(mask, bool), starts_at_zero)
             assert np.isfinite(ops.convert_to_numpy(result)).all()
 
 

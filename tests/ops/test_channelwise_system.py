@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from keras_lru.ops.channelwise_ssm import channelwise_ssm
+from keras_lru.ops.channelwise_system import ChannelwiseSystem
+from keras_lru.ops.complex import Polar
 
 from .test_diagonal_ssm import STATES, Problem, check
 
@@ -26,17 +27,10 @@ def run(
     lengths=None,
     **options,
 ):
-    return channelwise_ssm(
-        inputs,
-        log_modulus,
-        angle,
-        (B_re, B_im),
-        (C_re, C_im),
-        D,
-        initial_state=(x_re, x_im),
-        lengths=lengths,
-        **options,
+    system = ChannelwiseSystem(
+        Polar(log_modulus, angle), (B_re, B_im), (C_re, C_im), D, "float32"
     )
+    return system.run(inputs, (x_re, x_im), lengths, **options)
 
 
 class Channels(Problem):

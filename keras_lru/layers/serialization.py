@@ -1,26 +1,8 @@
-"""Copies of layers: fresh weights, and seeds of their own."""
-
-import zlib
+"""Layers in serialized form: without their build, and with other seeds."""
 
 import keras
-import numpy as np
 
-
-def derive_seed(seed, *path):
-    """Derives the seed of one part of a model from the seed of the whole.
-
-    Args:
-        seed: Integer, or `None`.
-        *path: What names the part: strings and integers.
-
-    Returns:
-        An integer in `[0, 2**31)`, the same for the same arguments, or `None`
-        when `seed` is `None`.
-    """
-    if seed is None:
-        return None
-    entropy = [seed % 2**64, zlib.crc32(repr(path).encode())]
-    return int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1)
+from keras_lru.initializers.seeds import derive_seed
 
 
 def reseed(config, seed, *path):

@@ -1,0 +1,165 @@
+"""JAX: loops are compiled, every operation sees the whole batch on all devices."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import keras
+from jax import lax
+from jax import numpy as jnp
+
+from keras_lru.backend.forward_only import is_forward_only
+from keras_lru.backend.types import Tensor
+
+__all__ = [
+    "data_parallel_scope",
+    "doubling_loop",
+    "drop_compiled_programs",
+    "function_with_gradient",
+    "has_accelerator",
+    "has_compiled_loops",
+    "is_replicated",
+    "loop_over_time",
+    "saved_model_options",
+    "sum_over_replicas",
+    "vector_jacobian_product",
+]
+
+
+def has_compiled_loops() -> bool:
+    """Whether a loop step costs about a microsecond and not a kernel launch each."""
+    return True
+
+
+def has_accelerator() -> bool:
+    """Whether the default device is a GPU or a TPU."""
+    return jax.default_backend() != "cpu"
+
+
+def function_with_gradient(
+    forward: Callable[..., tuple[Any, Any]], backward: Callable[..., tuple]
+) -> Callable:
+    """A function of tensors that is differentiated by hand.
+
+    Args:
+        forward: Maps tensors to `(outputs, kept)`: a tensor or a tuple of tensors, and
+            what `backward` needs, tensors in a tuple.
+        backward: Maps `kept` and the gradient for each output to a tuple with the
+            gradient for each argument of `forward`. It is differentiated in its turn.
+
+    Returns:
+        A function of the arguments of `forward` that returns `outputs`.
+    """
+    if is_forward_only():
+        return lambda *args: forward(*args)[0]
+    function = jax.custom_vjp(lambda *args: forward(*args)[0])
+
+    def gradient(kept, upstream):
+        several = isinstance(upstream, tuple)
+        return backward(kept, *(upstream if several else (upstream,)))
+
+    function.defvjp(forward, gradient)
+    return function
+
+
+def vector_jacobian_product(
+    function: Callable[[Tensor], Tensor], x: Tensor, upstream: Tensor
+) -> Tensor:
+    """Gradient in `x` of the sum of `upstream ⊙ function(x)`."""
+    return jax.vjp(function, x)[1](upstream)[0]
+
+
+def loop_over_time(
+    step: Callable[[Tensor, Tensor], Tensor],
+    state: Tensor,
+    xs: Tensor,
+    reverse: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """States before each step, and after the last, of `state ← step(state, xs[:, t])`.
+
+    Args:
+        step: Maps a state and `(batch, features)` to the next state.
+        state: `(batch, state_features)`.
+        xs: `(batch, time, features)`.
+        reverse: Whether time runs from the last step to the first.
+
+    Returns:
+        `(batch, time, state_features)` and `(batch, state_features)`. To be
+        differentiated by hand.
+    """
+    length = xs.shape[1]
+
+    # Slices of axis 1, which a scan would first have to move to the front.
+    def body(i, carry):
+        state, states = carry
+        t = length - 1 - i if reverse else i
+        states = lax.dynamic_update_index_in_dim(states, state, t, axis=1)
+        return step(state, lax.dynamic_index_in_dim(xs, t, 1, keepdims=False)), states
+
+    empty = jnp.zeros((*xs.shape[:2], state.shape[-1]), dtype=state.dtype)
+    last, states = lax.fori_loop(0, length, body, (state, empty))
+    return states, last
+
+
+def doubling_loop(cond: Callable, body: Callable, loop_vars: tuple) -> tuple:
+    """`while_loop` of at most 31 rounds that is differentiated in reverse.
+
+    31 doublings reach past any tensor axis.
+    """
+
+    # JAX differentiates a loop only where its length is static.
+    def round_or_none(_, loop_vars):
+        return lax.cond(
+            cond(*loop_vars), lambda: tuple(body(*loop_vars)), lambda: loop_vars
+        )
+
+    return lax.fori_loop(0, 31, round_or_none, tuple(loop_vars))
+
+
+def is_replicated() -> bool:
+    """Whether each of several replicas computes on its own part of the batch."""
+    return False
+
+
+def sum_over_replicas(x: Tensor) -> Tensor:
+    """The sum of the replicas' `x`, for each of them: here `x` itself."""
+    return x
+
+
+@contextlib.contextmanager
+def data_parallel_scope() -> Iterator[int]:
+    """Scope in which models are made and trained on all devices; yields their number.
+
+    GPUs or TPUs where there are any, else CPU devices.
+    """
+    devices = keras.distribution.list_devices()
+    with keras.distribution.DataParallel(devices=devices).scope():
+        yield len(devices)
+
+
+@contextlib.contextmanager
+def drop_compiled_programs() -> Iterator[None]:
+    """Free afterwards what JAX would keep for ever of programs compiled within.
+
+    It keeps programs, even those of models that are gone. It drops those compiled
+    before with them: what is called again is compiled anew.
+    """
+    try:
+        yield
+    finally:
+        jax.clear_caches()
+
+
+def saved_model_options(shapes: Any) -> dict:
+    """Keyword arguments for Keras's SavedModel export of an endpoint.
+
+    Args:
+        shapes: Shapes of the endpoint's arguments, in its structure, as strings: a name
+            for each unknown size, the same name for the same size.
+
+    Returns:
+        Options for an export without gradients, that loading a SavedModel would warn
+        of, and with the names of unknown sizes, that Keras would all tell apart.
+    """
+    return {"jax2tf_kwargs": {"with_gradient": False, "polymorphic_shapes": shapes}}

@@ -1,0 +1,173 @@
+"""TensorFlow: a loop step costs a few kernel launches, replicas see their own batch."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import tensorflow as tf
+from keras import ops
+
+from keras_lru.backend.forward_only import forward_only, is_forward_only
+from keras_lru.backend.types import Tensor
+
+__all__ = [
+    "data_parallel_scope",
+    "doubling_loop",
+    "drop_compiled_programs",
+    "function_with_gradient",
+    "has_accelerator",
+    "has_compiled_loops",
+    "is_replicated",
+    "loop_over_time",
+    "saved_model_options",
+    "sum_over_replicas",
+    "vector_jacobian_product",
+]
+
+
+def has_compiled_loops() -> bool:
+    """Whether a loop step costs about a microsecond and not a kernel launch each.
+
+    The answer stays `False` under `jit_compile=True`: the choice is made while tracing,
+    when it is not known yet who will run the graph.
+    """
+    return False
+
+
+def has_accelerator() -> bool:
+    """Whether the default device is a GPU or a TPU."""
+    return any(map(tf.config.list_logical_devices, ("GPU", "TPU")))
+
+
+def function_with_gradient(
+    forward: Callable[..., tuple[Any, Any]], backward: Callable[..., tuple]
+) -> Callable:
+    """A function of tensors that is differentiated by hand.
+
+    Args:
+        forward: Maps tensors to `(outputs, kept)`: a tensor or a tuple of tensors, and
+            what `backward` needs, tensors in a tuple.
+        backward: Maps `kept` and the gradient for each output to a tuple with the
+            gradient for each argument of `forward`. Its own gradient is TensorFlow's.
+
+    Returns:
+        A function of the arguments of `forward` that returns `outputs`.
+    """
+    if is_forward_only():
+        return lambda *args: forward(*args)[0]
+
+    @tf.custom_gradient
+    def function(*args):
+        outputs, kept = forward(*args)
+
+        def gradient(*upstream):
+            # SavedModels cannot hold a custom gradient of a custom gradient.
+            with forward_only():
+                gradients = backward(kept, *upstream)
+            return gradients if len(gradients) > 1 else gradients[0]
+
+        return outputs, gradient
+
+    return function
+
+
+def vector_jacobian_product(
+    function: Callable[[Tensor], Tensor], x: Tensor, upstream: Tensor
+) -> Tensor:
+    """Gradient in `x` of the sum of `upstream ⊙ function(x)`."""
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = function(x)
+    return tape.gradient(y, x, upstream, tf.UnconnectedGradients.ZERO)
+
+
+def loop_over_time(
+    step: Callable[[Tensor, Tensor], Tensor],
+    state: Tensor,
+    xs: Tensor,
+    reverse: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """States before each step, and after the last, of `state ← step(state, xs[:, t])`.
+
+    Args:
+        step: Maps a state and `(batch, features)` to the next state.
+        state: `(batch, state_features)`.
+        xs: `(batch, time, features)`.
+        reverse: Whether time runs from the last step to the first.
+
+    Returns:
+        `(batch, time, state_features)` and `(batch, state_features)`. Without XLA it
+        can be differentiated.
+    """
+    last, states = ops.scan(
+        lambda state, x: (step(state, x), state),
+        state,
+        ops.swapaxes(xs, 0, 1),
+        reverse=reverse,
+    )
+    return ops.swapaxes(states, 0, 1), last
+
+
+def doubling_loop(cond: Callable, body: Callable, loop_vars: tuple) -> tuple:
+    """`while_loop` of at most 31 rounds that is differentiated in reverse.
+
+    31 doublings reach past any tensor axis.
+    """
+    return ops.while_loop(cond, body, loop_vars, maximum_iterations=31)
+
+
+def is_replicated() -> bool:
+    """Whether each of several replicas computes on its own part of the batch.
+
+    So it is under a `tf.distribute` strategy.
+    """
+    context = tf.distribute.get_replica_context()
+    return context is not None and context.num_replicas_in_sync > 1
+
+
+def sum_over_replicas(x: Tensor) -> Tensor:
+    """The sum of the replicas' `x`, for each of them. Only where `is_replicated()`."""
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, x)
+
+
+@contextlib.contextmanager
+def data_parallel_scope() -> Iterator[int]:
+    """Scope in which models are made and trained on all devices; yields their number.
+
+    GPUs where there are any, else CPU devices.
+    """
+    devices = next(filter(None, map(tf.config.list_logical_devices, ("GPU", "CPU"))))
+    strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
+    with strategy.scope():
+        yield strategy.num_replicas_in_sync
+
+
+@contextlib.contextmanager
+def drop_compiled_programs() -> Iterator[None]:
+    """Free afterwards what TensorFlow would keep for ever of graphs traced within.
+
+    It keeps the gradients of `custom_gradient`, and through them all graphs. The
+    gradients that were there before stay.
+    """
+    from tensorflow.python.framework import ops as tf_ops
+
+    # TensorFlow's own, and not public: a change there must not stop a training.
+    gradients = getattr(tf_ops.gradient_registry, "_registry", {})
+    before = set(gradients)
+    try:
+        yield
+    finally:
+        for name in set(gradients) - before:
+            if name.startswith("CustomGradient-"):
+                del gradients[name]
+
+
+def saved_model_options(shapes: Any) -> dict:
+    """Keyword arguments for Keras's SavedModel export of an endpoint: none are needed.
+
+    Args:
+        shapes: Shapes of the endpoint's arguments, in its structure, as strings: a name
+            for each unknown size, the same name for the same size.
+    """
+    del shapes
+    return {}

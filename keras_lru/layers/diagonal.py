@@ -1,0 +1,92 @@
+"""What diagonal linear recurrences share: complex states, eigenvalues, how to solve."""
+
+from abc import abstractmethod
+
+import numpy as np
+from keras import ops
+
+from keras_lru.layers.recurrent import RecurrentCell
+from keras_lru.ops.algorithm import check_block_size, check_scan
+
+
+class DiagonalCell(RecurrentCell):
+    """Base of cells `x_k = Λ x_{k-1} + B u_k`, `y_k = Re(C x_k) + D u_k`.
+
+    A subclass makes its weights in `build`, and gives the system, a
+    `keras_lru.ops.diagonal_system.DiagonalSystem`, by `system()`.
+
+    Args:
+        units: Positive integer, features of the output.
+        num_states: Positive integer, complex states that are computed.
+        **kwargs: `seed`, and Keras's own.
+    """
+
+    state_names = ("x_re", "x_im")
+
+    def __init__(self, units, num_states, **kwargs):
+        super().__init__(units, **kwargs)
+        self.num_states = num_states
+
+    @property
+    def state_size(self):
+        return [self.num_states, self.num_states]
+
+    @abstractmethod
+    def polar(self):
+        """Λ, a `keras_lru.ops.complex.Polar`, `(num_states,)`."""
+
+    @property
+    def eigenvalues(self):
+        """Λ as a NumPy array of complex64, `(num_states,)`."""
+        self._check_built()
+        log_modulus, angle = (
+            ops.convert_to_numpy(x).astype("float64") for x in self.polar()
+        )
+        return np.exp(log_modulus + 1j * angle).astype("complex64")
+
+    def _add_pair(self, name, shape, packed, group, recurrent=False):
+        """Real and imaginary part: the halves of one matrix, drawn together.
+
+        Args:
+            name: What the two names start with.
+            shape: Shape of each part.
+            packed: Function of the dtype: `[real, imag]` along the last axis. Called
+                once per part, so it must give the same twice.
+            group: As of `_add_weight`.
+            recurrent: As of `_add_weight`.
+        """
+        columns = shape[-1]
+        parts = {"re": slice(0, columns), "im": slice(columns, None)}
+        return [
+            self._add_weight(
+                f"{name}_{part}",
+                shape,
+                lambda shape, dtype=None, half=half: ops.convert_to_tensor(
+                    packed(dtype)
+                )[..., half],
+                group,
+                recurrent,
+            )
+            for part, half in parts.items()
+        ]
+
+
+class DiagonalSolver:
+    """Mixin of layers over a `DiagonalCell`: `scan`, `block_size` and `eigenvalues`."""
+
+    def __init__(self, cell, *, scan="auto", block_size="auto", **kwargs):
+        scan, block_size = check_scan(scan), check_block_size(block_size)
+        super().__init__(cell, **kwargs)
+        self.scan = scan
+        self.block_size = block_size
+
+    @property
+    def eigenvalues(self):
+        """Λ as a NumPy array of complex64, `(num_states,)`."""
+        return self.cell.eigenvalues
+
+    def solver_options(self):
+        return {"scan": self.scan, "block_size": self.block_size}
+
+    def get_config(self):
+        return {**super().get_config(), **self.solver_options()}

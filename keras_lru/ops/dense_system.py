@@ -1,0 +1,86 @@
+"""Diagonal systems whose inputs reach all states: dense B and C, as in LRU and S5."""
+
+import numpy as np
+from keras import ops
+
+from keras_lru.checks import check_shape
+from keras_lru.ops.algorithm import resolve_block_size
+from keras_lru.ops.complex import pack
+from keras_lru.ops.diagonal_system import DiagonalSystem
+from keras_lru.ops.sequences import feed_through, project
+from keras_lru.ops.time_invariant import states_after
+
+
+class DenseSystem(DiagonalSystem):
+    """A diagonal system with B `(input_dim, state_size)`, C `(state_size, units)`.
+
+    D is `None`, a vector `(units,)` (then `input_dim == units`), or a matrix
+    `(input_dim, units)`. The other arguments are those of `DiagonalSystem`.
+    """
+
+    def __init__(self, polar, B, C, D, compute_dtype):
+        super().__init__(polar, B, C, D, compute_dtype)
+        N = self.state_size
+        check_shape("B", self.B.real, (None, None))
+        check_shape("C", self.C.real, (None, None))
+        H = self.input_dim = self.B.real.shape[0]
+        units = self.output_dim = self.C.real.shape[1]
+        for name, pair, shape in (("B", self.B, (H, N)), ("C", self.C, (N, units))):
+            for x in pair:
+                check_shape(name, x, shape)
+        if self.D is not None:
+            vector = [(units,)] if units == H else []
+            check_shape("D", self.D, (H, units), *vector)
+
+    def resolve_block_size(self, block_size, length):
+        return resolve_block_size(
+            block_size, length, self.input_dim, self.output_dim, self.state_size
+        )
+
+    def read(self, blocks, T):
+        W = pack(self.B)
+        if T > 1:
+            powers = self.polar.powers(range(T - 1, -1, -1))
+            W = pack(powers.map(lambda x: x[:, None]) * self.B)
+            W = ops.reshape(W, (T * self.input_dim, 2 * self.state_size))
+        return ops.cast(self._product(blocks, W), self.dtype)
+
+    def write(self, blocks, before, last, T):
+        if T == 1:
+            return self.output(states_after(before, last), blocks)
+        powers = self.polar.powers(range(1, T + 1))
+        V = powers.map(lambda x: x[..., None]) * self.C
+        V = ops.concatenate([V.real, -V.imag], axis=1)
+        V = ops.reshape(
+            ops.transpose(V, (1, 0, 2)), (2 * self.state_size, T * self.output_dim)
+        )
+        return self._product(before, V) + self._product(blocks, self._kernel(T))
+
+    def output(self, state, inputs):
+        fed = feed_through(inputs, self.D, self.compute_dtype)
+        return self._product(state, self._readout()) + fed
+
+    def _readout(self):
+        """Of packed states: `Re(C x)` is `[Re x, Im x] [Re C, −Im C]`."""
+        return ops.concatenate([self.C.real, -self.C.imag], axis=0)
+
+    def _kernel(self, T):
+        """K: the block Toeplitz matrix `(T · input_dim, T · output_dim)`."""
+        powers = self.polar.powers(range(T))
+        B = pack(powers.map(lambda x: x[:, None]) * self.B)
+        taps = ops.matmul(B, self._readout())
+        if self.D is not None:
+            D = self.D
+            if len(D.shape) == 1:
+                # Not `ops.diag`: OpenVINO has no rule for it.
+                D = D * ops.convert_to_tensor(np.eye(self.output_dim), dtype=self.dtype)
+            taps = ops.concatenate([taps[:1] + D, taps[1:]], axis=0)
+        taps = ops.concatenate([ops.zeros_like(taps[1:]), taps], axis=0)
+        rows = ops.stack([taps[T - 1 - s : 2 * T - 1 - s] for s in range(T)])
+        return ops.reshape(
+            ops.transpose(rows, (0, 2, 1, 3)),
+            (T * self.input_dim, T * self.output_dim),
+        )
+
+    def _product(self, x, matrix):
+        return project(x, matrix, self.compute_dtype)

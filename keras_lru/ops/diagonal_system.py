@@ -1,0 +1,188 @@
+"""Diagonal linear time-invariant systems: u → y in blocks, with few states.
+
+Time is cut into blocks of T steps, and within a block everything is a matrix product,
+
+    Z = U W,   W_s = λ^(T−1−s) B         what the block adds to the state,
+    x ← λ^T x + Z                        the only recurrence, over L/T blocks,
+    Y = E V + U K,   V_j = C λ^(j+1)     E the states that blocks start from,
+                     K_(s,j) = Re(C λ^(j−s) B) (+ D if j = s), 0 if j < s.
+
+T = 1 is the scan form: every state is computed, and y = Re(C x) + D u.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+from keras import ops
+
+from keras_lru.backend.types import Tensor
+from keras_lru.checks import check_shape
+from keras_lru.ops.algorithm import resolve_scan
+from keras_lru.ops.complex import Complex, Polar, pack, unpack
+from keras_lru.ops.dtypes import check_floating
+from keras_lru.ops.sequences import (
+    last_step,
+    pad_time,
+    static_size,
+    take_step,
+    take_steps,
+    zero_without_steps,
+)
+from keras_lru.ops.system import System
+from keras_lru.ops.time_invariant import Coefficient, states_before
+
+
+class DiagonalSystem(System):
+    """`x_t = Λ x_{t-1} + B u_t`, `y_t = Re(C x_t) + D u_t`; subclasses do the products.
+
+    The recurrence runs in the dtype of `polar`; the products run in `compute_dtype`.
+
+    Args:
+        polar: Λ, `(state_size,)`.
+        B: What inputs add to the state.
+        C: What outputs are made of states.
+        D: What outputs are made of inputs, or `None`.
+        compute_dtype: Dtype of the inputs, of the products and of the outputs.
+
+    Raises:
+        ValueError: If the shapes do not fit, or `polar` is not floating.
+    """
+
+    keeps_zero_state = True
+    takes_no_steps = True
+
+    input_dim: int
+    output_dim: int
+
+    def __init__(
+        self,
+        polar: Polar,
+        B: Sequence[Tensor],
+        C: Sequence[Tensor],
+        D: Tensor | None,
+        compute_dtype: str,
+    ):
+        # Copies: to TensorFlow's custom gradients a variable is not yet a tensor.
+        self.polar = Polar(*map(ops.copy, polar))
+        self.dtype = self.polar.log_modulus.dtype
+        check_shape("log_modulus", self.polar.log_modulus, (None,))
+        check_floating("log_modulus", self.polar.log_modulus)
+        self.state_size = self.polar.log_modulus.shape[0]
+        check_shape("angle", self.polar.angle, (self.state_size,))
+        self.B = Complex(*(ops.cast(x, self.dtype) for x in B))
+        self.C = Complex(*(ops.cast(x, self.dtype) for x in C))
+        self.D = None if D is None else ops.cast(D, self.dtype)
+        self.compute_dtype = compute_dtype
+
+    @abstractmethod
+    def resolve_block_size(self, block_size: int | str, length: int | None) -> int:
+        """T for `length` steps (`None`: unknown)."""
+
+    @abstractmethod
+    def read(self, blocks: Tensor, T: int) -> Tensor:
+        """What each block adds to the state, packed, `(batch, blocks, 2 · state_size)`.
+
+        Of single steps `(batch, input_dim)` too, with T = 1.
+        """
+
+    @abstractmethod
+    def write(self, blocks: Tensor, before: Tensor, last: Tensor, T: int) -> Tensor:
+        """Outputs of each block, `(batch, blocks, T · output_dim)`."""
+
+    @abstractmethod
+    def output(self, state: Tensor, inputs: Tensor) -> Tensor:
+        """Output of the step `(batch, input_dim)` that led to a packed `state`."""
+
+    def step(self, inputs, states):
+        added = unpack(self.read(inputs, 1))
+        state = self.polar.power(1) * Complex(*states) + added
+        return self.output(pack(state), inputs), state
+
+    def run(
+        self,
+        inputs,
+        initial_state=None,
+        lengths=None,
+        return_sequences=True,
+        scan="auto",
+        block_size="auto",
+    ):
+        check_shape("inputs", inputs, (None, None, self.input_dim))
+        check_floating("inputs", inputs)
+        length = static_size(inputs, 1)
+        T = self.resolve_block_size(block_size, length)
+        scan = resolve_scan(scan, None if length is None else -(-length // T))
+        batch, steps = ops.shape(inputs)[:2]
+        initial = self._initial(initial_state, inputs)
+        if lengths is not None:
+            lengths = ops.cast(lengths, "int32")
+            check_shape("lengths", lengths, (static_size(inputs, 0),))
+        if length == 0:
+            shape = (batch, 0) if return_sequences else (batch,)
+            outputs = ops.zeros((*shape, self.output_dim), dtype=inputs.dtype)
+            return outputs, unpack(initial)
+
+        blocks = _into_blocks(inputs, T)
+        before, last = states_before(
+            Coefficient.of(self.polar, T), self.read(blocks, T), initial, scan
+        )
+        final = last
+        if lengths is not None or length is None or length % T:
+            if lengths is None:
+                lengths = ops.full((batch,), steps, dtype="int32")
+            final = self._state_at(lengths, blocks, before, last, T)
+        if return_sequences:
+            outputs = self.write(blocks, before, last, T)
+            padded = ops.shape(blocks)[1] * T
+            outputs = ops.reshape(outputs, (batch, padded, self.output_dim))[:, :steps]
+        else:
+            outputs = self._last_output(blocks, final, lengths, T)
+        return outputs, unpack(final)
+
+    def _initial(self, initial_state, inputs):
+        """The initial state, packed."""
+        if initial_state is None:
+            shape = (ops.shape(inputs)[0], 2 * self.state_size)
+            return ops.zeros(shape, dtype=self.dtype)
+        parts = [ops.cast(x, self.dtype) for x in initial_state]
+        for x in parts:
+            shape = (static_size(inputs, 0), self.state_size)
+            check_shape("initial_state", x, shape)
+        return pack(Complex(*parts))
+
+    def _state_at(self, lengths, blocks, before, last, T):
+        """State after `lengths[b]` steps, from the state its block starts with."""
+        count = ops.shape(before)[1]
+        block, rest = lengths // T, lengths % T
+        inside = ops.minimum(block, count - 1)
+        state = ops.where((block < count)[:, None], take_step(before, inside), last)
+        if T == 1:
+            return state
+        # The block's first `rest` steps, as the last ones of a block of their own.
+        steps = ops.reshape(take_step(blocks, inside), (-1, T, self.input_dim))
+        source = ops.arange(0, T, dtype="int32")[None] - (T - rest)[:, None]
+        steps = ops.where(
+            (source >= 0)[..., None],
+            take_steps(steps, ops.maximum(source, 0)),
+            ops.zeros_like(steps),
+        )
+        added = self.read(ops.reshape(steps, (-1, 1, T * self.input_dim)), T)[:, 0]
+        powers = self.polar.powers(range(T))
+        decay = powers.map(lambda x: ops.take(x, rest, axis=0))
+        return pack(decay * unpack(state) + unpack(added))
+
+    def _last_output(self, blocks, state, lengths, T):
+        """Output of the step that led to `state`; zeros where there was none."""
+        batch, count, _ = ops.shape(blocks)
+        steps = ops.reshape(blocks, (batch, count * T, self.input_dim))
+        output = self.output(state, last_step(steps, lengths))
+        return zero_without_steps(output, lengths)
+
+
+def _into_blocks(inputs, T):
+    """`(batch, blocks, T · input_dim)`, the last block filled up with zeros."""
+    batch, steps, input_dim = ops.shape(inputs)
+    # Of an unknown length not even "at least one step" is known.
+    count = steps // T + 1 if static_size(inputs, 1) is None else -(-steps // T)
+    padded = pad_time(inputs, count * T - steps)
+    return ops.reshape(padded, (batch, count, T * input_dim))

@@ -1,0 +1,75 @@
+"""Linear recurrences whose coefficients the inputs set, as in the RG-LRU."""
+
+from collections.abc import Callable
+
+from keras import ops
+
+from keras_lru.backend import function_with_gradient
+from keras_lru.backend.types import Tensor
+from keras_lru.ops.linear_recurrence import linear_recurrence
+from keras_lru.ops.sequences import is_running, zero_without_steps
+from keras_lru.ops.system import System
+
+# As in the published implementation of the RG-LRU.
+_MAX_SQRT_SLOPE = 1000.0
+
+
+class GatedSystem(System):
+    """`h_t = a_t ⊙ h_{t-1} + b_t`, real, where the inputs set both; h_t is the output.
+
+    Args:
+        coefficients: Maps inputs, of a step or of sequences, to `(a, b)` of the size
+            and the dtype of the state. `b` of zero inputs is zero.
+        compute_dtype: Dtype of the outputs.
+    """
+
+    keeps_zero_state = True
+
+    def __init__(
+        self,
+        coefficients: Callable[[Tensor], tuple[Tensor, Tensor]],
+        compute_dtype: str,
+    ):
+        self.coefficients = coefficients
+        self.compute_dtype = compute_dtype
+
+    def step(self, inputs, states):
+        (h,) = states
+        a, b = self.coefficients(inputs)
+        h = a * h + b
+        return ops.cast(h, self.compute_dtype), [h]
+
+    def run(
+        self,
+        inputs,
+        initial_state=None,
+        lengths=None,
+        return_sequences=True,
+        scan="auto",
+    ):
+        a, b = self.coefficients(inputs)
+        if lengths is not None:
+            # Past the end the state stays as it is.
+            runs = is_running(lengths, ops.shape(inputs)[1])[..., None]
+            a = ops.where(runs, a, ops.ones_like(a))
+            b = ops.where(runs, b, ops.zeros_like(b))
+        initial = None if initial_state is None else initial_state[0]
+        states, last = linear_recurrence(a, b, initial, scan=scan)
+        outputs = states if return_sequences else zero_without_steps(last, lengths)
+        return ops.cast(outputs, self.compute_dtype), [last]
+
+
+def bounded_sqrt(x: Tensor) -> Tensor:
+    """`sqrt(x)`, with a gradient that a closed gate, x = 0, does not make infinite.
+
+    The gradient alone is bounded: a bound on `x` would let inputs through that gate.
+    """
+
+    def forward(x):
+        return ops.sqrt(x), (x,)
+
+    def backward(kept, d_y):
+        (x,) = kept
+        return (d_y / ops.sqrt(ops.maximum(4.0 * x, _MAX_SQRT_SLOPE**-2)),)
+
+    return function_with_gradient(forward, backward)(x)

@@ -1,0 +1,199 @@
+"""What is done to batches of sequences `(batch, time, features)`, of any lengths.
+
+Masks. A masked step must change neither the state nor, with `zero_output_for_mask`
+false, the output, exactly as in `keras.layers.LSTM`. Unmasked steps are moved to the
+front, in order: what is left is an ordinary sequence for the recurrence, and its
+coefficients stay constant over time. Padding at the end needs no move at all, nor does
+padding at the start if the state there is zero: zero inputs keep it zero.
+"""
+
+from typing import NamedTuple
+
+from keras import ops
+
+from keras_lru.backend.types import Tensor
+
+
+def static_size(x: Tensor, axis: int) -> int | None:
+    """Size of `x` along `axis` as a Python integer, `None` if unknown while tracing."""
+    size = x.shape[axis]
+    return size if isinstance(size, int) else None
+
+
+# Products
+
+
+def project(x: Tensor, matrix: Tensor, dtype: str) -> Tensor:
+    """`x @ matrix` in `dtype`, as one product of two matrices.
+
+    Args:
+        x: `(batch, features)` or `(batch, time, features)`.
+        matrix: `(features, columns)`.
+        dtype: Dtype of the product.
+
+    Returns:
+        A tensor like `x`, of `columns` features.
+    """
+    x, matrix = ops.cast(x, dtype), ops.cast(matrix, dtype)
+    if len(x.shape) == 2:
+        return ops.matmul(x, matrix)
+    _, time, features = ops.shape(x)
+    product = ops.matmul(ops.reshape(x, (-1, features)), matrix)
+    # Not `batch`: jax2onnx cannot find an unknown one in the sizes of `product`.
+    return ops.reshape(product, (-1, time, matrix.shape[-1]))
+
+
+def feed_through(inputs: Tensor, D: Tensor | None, dtype: str) -> Tensor:
+    """`D u` in `dtype`: zero if `D` is `None`, a product by feature if it is a vector.
+
+    Args:
+        inputs: `u`, `(batch, features)` or `(batch, time, features)`, of that dtype.
+        D: `None`, `(features,)` or `(features, columns)`.
+        dtype: Dtype of the product.
+
+    Returns:
+        A tensor that broadcasts to the outputs.
+    """
+    if D is None:
+        return ops.zeros((), dtype=dtype)
+    if len(D.shape) == 1:
+        return inputs * ops.cast(D, dtype)
+    return project(inputs, D, dtype)
+
+
+# Steps by index
+
+
+def take_steps(x: Tensor, index: Tensor) -> Tensor:
+    """`x[b, index[b, k]]`: `(batch, time, features)` by `(batch, steps)`.
+
+    Rows of the flattened tensor: one index a row is what gathers are fast at.
+    """
+    batch, time, features = ops.shape(x)
+    index = ops.cast(index, "int32")
+    rows = index + time * ops.arange(0, batch, dtype="int32")[:, None]
+    taken = ops.take(ops.reshape(x, (-1, features)), ops.reshape(rows, (-1,)), axis=0)
+    return ops.reshape(taken, (batch, ops.shape(index)[1], features))
+
+
+def take_step(x: Tensor, index: Tensor) -> Tensor:
+    """`x[b, index[b]]`: `(batch, time, features)` by `(batch,)`."""
+    return take_steps(x, index[:, None])[:, 0]
+
+
+def last_step(x: Tensor, lengths: Tensor | None) -> Tensor:
+    """`x[b, lengths[b] - 1]`, or of all steps the last one if `lengths` is `None`.
+
+    Of a sequence of length 0, the first one: `x` has one at least.
+    """
+    if lengths is None:
+        return x[:, -1]
+    return take_step(x, ops.maximum(lengths - 1, 0))
+
+
+def shift(x: Tensor, first: Tensor, reverse: bool = False) -> Tensor:
+    """Every step moves one later in time, `first` enters; one earlier if `reverse`."""
+    first = first[:, None]
+    if reverse:
+        return ops.concatenate([x, first], axis=1)[:, 1:]
+    return ops.concatenate([first, x], axis=1)[:, :-1]
+
+
+def pad_time(x: Tensor, amount: int | Tensor, at_front: bool = False) -> Tensor:
+    """Zeros added along time; `amount` may be known at run time only."""
+    if isinstance(amount, int) and amount == 0:
+        return x
+    zeros = ops.zeros((ops.shape(x)[0], amount, x.shape[-1]), dtype=x.dtype)
+    return ops.concatenate([zeros, x] if at_front else [x, zeros], axis=1)
+
+
+# Lengths
+
+
+def is_running(lengths: Tensor, steps: int | Tensor) -> Tensor:
+    """Whether each of `steps` steps is within its sequence, `(batch, steps)`."""
+    return ops.arange(0, steps, dtype="int32") < lengths[:, None]
+
+
+def zero_without_steps(outputs: Tensor, lengths: Tensor | None) -> Tensor:
+    """Outputs `(batch, features)` of last steps; zeros of sequences of length 0."""
+    if lengths is None:
+        return outputs
+    return ops.where(lengths[:, None] > 0, outputs, ops.zeros_like(outputs))
+
+
+# Masks
+
+
+class Compacted(NamedTuple):
+    """Sequences without masked steps inside.
+
+    Attributes:
+        inputs: `(batch, time, features)`: masked steps are zero, and moved to the end
+            where that is necessary.
+        lengths: Integers `(batch,)`, the steps after which each sequence has ended.
+        in_place: Boolean scalar: whether no step was moved.
+        mask: The mask, `(batch, time)`.
+    """
+
+    inputs: Tensor
+    lengths: Tensor
+    in_place: Tensor
+    mask: Tensor
+
+
+def compact(inputs: Tensor, mask: Tensor, starts_at_zero: bool) -> Compacted:
+    """Move masked steps out of the way.
+
+    Args:
+        inputs: `(batch, time, features)`.
+        mask: Boolean, `(batch, time)`; false steps are masked.
+        starts_at_zero: Whether the recurrence starts from a zero state, and zero inputs
+            keep it there.
+    """
+    inputs = ops.where(mask[..., None], inputs, ops.zeros_like(inputs))
+    time = ops.shape(mask)[1]
+    steps = ops.arange(0, time, dtype="int32")[None]
+    unmasked = ops.cast(mask, "int32")
+    count = ops.sum(unmasked, axis=1)
+    end = ops.max(unmasked * (steps + 1), axis=1, initial=0)
+    if starts_at_zero:
+        start = time - ops.max(unmasked * (time - steps), axis=1, initial=0)
+        in_place = ops.all(ops.logical_or(ops.equal(count, end - start), count == 0))
+    else:
+        in_place = ops.all(ops.equal(count, end))
+
+    def moved():
+        # Unmasked steps first, each group in the order of time.
+        key = steps + time * (1 - unmasked)
+        return take_steps(inputs, ops.argsort(key, axis=1))
+
+    inputs = ops.cond(in_place, lambda: inputs, moved)
+    return Compacted(inputs, ops.where(in_place, end, count), in_place, mask)
+
+
+def expand(outputs: Tensor, compacted: Compacted, zero_output_for_mask: bool) -> Tensor:
+    """Outputs of compacted inputs at their own steps, and at masked steps too.
+
+    A masked step repeats the output of the step before it, zeros before the first; or
+    is zero if `zero_output_for_mask`.
+    """
+    _, lengths, in_place, mask = compacted
+    seen = ops.cumsum(ops.cast(mask, "int32"), axis=1)
+    zeros = ops.zeros_like(outputs)
+
+    def filled_in_place():
+        if zero_output_for_mask:
+            return ops.where(mask[..., None], outputs, zeros)
+        # A sum, since there may be no step to take.
+        steps = ops.arange(0, ops.shape(mask)[1], dtype="int32")[None]
+        is_final = ops.equal(steps, lengths[:, None] - 1)[..., None]
+        final = ops.sum(ops.where(is_final, outputs, zeros), axis=1, keepdims=True)
+        return ops.where(mask[..., None], outputs, final)
+
+    def filled_from_front():
+        return take_steps(outputs, ops.maximum(seen - 1, 0))
+
+    filled = ops.cond(in_place, filled_in_place, filled_from_front)
+    keep = mask if zero_output_for_mask else seen > 0
+    return ops.where(keep[..., None], filled, zeros)

@@ -1,0 +1,60 @@
+"""What a recurrence is to its cell and its layer: one step, and all steps."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from keras_lru.backend.types import Tensor
+
+
+class System(ABC):
+    """A recurrence with its coefficients: `cell.system()` makes one for each call.
+
+    The cell takes one step of it, the layer runs it over whole sequences. A system is
+    plain arithmetic on tensors: it has no variables, and knows nothing of layers.
+    """
+
+    # Whether zero inputs keep a zero state as it is.
+    keeps_zero_state = False
+    # Whether `run` takes sequences of unknown length, or of none.
+    takes_no_steps = False
+
+    @abstractmethod
+    def step(
+        self, inputs: Tensor, states: Sequence[Tensor]
+    ) -> tuple[Tensor, Sequence[Tensor]]:
+        """One step.
+
+        Args:
+            inputs: `(batch, input_dim)`, in the compute dtype.
+            states: The states before it, in the dtype of the recurrence.
+
+        Returns:
+            `(outputs, states)`: `(batch, units)` in the compute dtype, and the states
+            after it.
+        """
+
+    @abstractmethod
+    def run(
+        self,
+        inputs: Tensor,
+        initial_state: Sequence[Tensor] | None = None,
+        lengths: Tensor | None = None,
+        return_sequences: bool = True,
+        **options,
+    ) -> tuple[Tensor, Sequence[Tensor]]:
+        """All steps at once.
+
+        Args:
+            inputs: `(batch, time, input_dim)`, in the compute dtype; of one step at
+                least, unless `takes_no_steps`.
+            initial_state: The states before the first step, `None` for zeros.
+            lengths: Integers `(batch,)`: the last states (and the last output) of a
+                sequence are those after this many steps. `None` means all steps.
+            return_sequences: If false, only the output of the last step is computed.
+            **options: How to compute it, the layer's own arguments.
+
+        Returns:
+            `(outputs, states)`: `(batch, time, units)`, after a sequence's end anything
+            finite; or `(batch, units)`, zeros for a sequence without steps. And the
+            states after the last step.
+        """
