@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_lru.initializers.seeds import derive_seed, reseed
+from keras_lru.initializers.seeds import derive_seed
 from keras_lru.layers.lru import LRU
 from keras_lru.layers.residual_block import ResidualBlock
+from keras_lru.layers.serialization import reseed
 
 from ..cases import combinations
 
