@@ -89,7 +89,7 @@ class ContinuousEigenvalues(keras.initializers.Initializer):
     array([[0.  , 3.14, 6.28]], dtype=float32)
     """
 
-    def __init__(self, spectrum="lin", part="im"):
+    def __init__(self, spectrum: str = "lin", part: str = "im"):
         check_choice("spectrum", spectrum, SPECTRA)
         check_choice("part", part, _PARTS)
         self.spectrum = spectrum
@@ -131,7 +131,9 @@ class LogTimescale(keras.initializers.Initializer):
     True
     """
 
-    def __init__(self, dt_min=0.001, dt_max=0.1, seed=None):
+    def __init__(
+        self, dt_min: float = 0.001, dt_max: float = 0.1, seed: int | None = None
+    ):
         check_timescales(dt_min, dt_max)
         self.dt_min = float(dt_min)
         self.dt_max = float(dt_max)

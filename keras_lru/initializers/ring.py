@@ -51,7 +51,7 @@ def check_max_phase(max_phase):
 class _Ring(keras.initializers.Initializer):
     """A ring, a seed, and the distance of each eigenvalue from the unit circle."""
 
-    def __init__(self, r_min=0.0, r_max=1.0, seed=None):
+    def __init__(self, r_min: float = 0.0, r_max: float = 1.0, seed: int | None = None):
         check_ring(r_min, r_max)
         self.r_min = float(r_min)
         self.r_max = float(r_max)
@@ -101,7 +101,13 @@ class RingMagnitude(_Ring):
 
     FORMS = ("log_nu", "nu", "modulus")
 
-    def __init__(self, r_min=0.0, r_max=1.0, form="log_nu", seed=None):
+    def __init__(
+        self,
+        r_min: float = 0.0,
+        r_max: float = 1.0,
+        form: str = "log_nu",
+        seed: int | None = None,
+    ):
         super().__init__(r_min, r_max, seed)
         check_choice("form", form, self.FORMS)
         self.form = form
@@ -183,7 +189,12 @@ class RingPhase(keras.initializers.Initializer):
 
     FORMS = ("log_theta", "theta")
 
-    def __init__(self, max_phase=2 * math.pi, form="log_theta", seed=None):
+    def __init__(
+        self,
+        max_phase: float = 2 * math.pi,
+        form: str = "log_theta",
+        seed: int | None = None,
+    ):
         check_max_phase(max_phase)
         check_choice("form", form, self.FORMS)
         self.max_phase = float(max_phase)

@@ -1,10 +1,18 @@
 """The RNN with a dense transition, the one at the bottom of the paper's ladder."""
 
+from typing import Any
+
 import keras
 from keras import activations, initializers, ops
 
 from keras_lru.checks import check_positive_integer
 from keras_lru.layers.activations import get_activation
+from keras_lru.layers.arguments import (
+    ActivationLike,
+    ConstraintLike,
+    InitializerLike,
+    RegularizerLike,
+)
 from keras_lru.layers.feedthrough import Feedthrough, check_feedthrough
 from keras_lru.layers.recurrent import RecurrentCell, RecurrentLayer
 from keras_lru.ops.dense_recurrence import DenseRecurrence
@@ -83,24 +91,24 @@ class DenseRNNCell(Feedthrough, RecurrentCell):
 
     def __init__(
         self,
-        units,
-        state_size=None,
-        activation="tanh",
-        feedthrough="auto",
-        recurrent_initializer=None,
-        input_initializer=None,
-        output_initializer=None,
-        feedthrough_initializer=None,
-        recurrent_regularizer=None,
-        input_regularizer=None,
-        output_regularizer=None,
-        feedthrough_regularizer=None,
-        recurrent_constraint=None,
-        input_constraint=None,
-        output_constraint=None,
-        feedthrough_constraint=None,
-        seed=None,
-        **kwargs,
+        units: int,
+        state_size: int | None = None,
+        activation: ActivationLike = "tanh",
+        feedthrough: str = "auto",
+        recurrent_initializer: InitializerLike = None,
+        input_initializer: InitializerLike = None,
+        output_initializer: InitializerLike = None,
+        feedthrough_initializer: InitializerLike = None,
+        recurrent_regularizer: RegularizerLike = None,
+        input_regularizer: RegularizerLike = None,
+        output_regularizer: RegularizerLike = None,
+        feedthrough_regularizer: RegularizerLike = None,
+        recurrent_constraint: ConstraintLike = None,
+        input_constraint: ConstraintLike = None,
+        output_constraint: ConstraintLike = None,
+        feedthrough_constraint: ConstraintLike = None,
+        seed: int | None = None,
+        **kwargs: Any,
     ):
         units = check_positive_integer("units", units)
         num_states = check_positive_integer(
@@ -248,30 +256,30 @@ class DenseRNN(RecurrentLayer):
 
     def __init__(
         self,
-        units,
-        state_size=None,
-        activation="tanh",
-        feedthrough="auto",
-        recurrent_initializer=None,
-        input_initializer=None,
-        output_initializer=None,
-        feedthrough_initializer=None,
-        recurrent_regularizer=None,
-        input_regularizer=None,
-        output_regularizer=None,
-        feedthrough_regularizer=None,
-        activity_regularizer=None,
-        recurrent_constraint=None,
-        input_constraint=None,
-        output_constraint=None,
-        feedthrough_constraint=None,
-        return_sequences=False,
-        return_state=False,
-        go_backwards=False,
-        stateful=False,
-        zero_output_for_mask=False,
-        seed=None,
-        **kwargs,
+        units: int,
+        state_size: int | None = None,
+        activation: ActivationLike = "tanh",
+        feedthrough: str = "auto",
+        recurrent_initializer: InitializerLike = None,
+        input_initializer: InitializerLike = None,
+        output_initializer: InitializerLike = None,
+        feedthrough_initializer: InitializerLike = None,
+        recurrent_regularizer: RegularizerLike = None,
+        input_regularizer: RegularizerLike = None,
+        output_regularizer: RegularizerLike = None,
+        feedthrough_regularizer: RegularizerLike = None,
+        activity_regularizer: RegularizerLike = None,
+        recurrent_constraint: ConstraintLike = None,
+        input_constraint: ConstraintLike = None,
+        output_constraint: ConstraintLike = None,
+        feedthrough_constraint: ConstraintLike = None,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        zero_output_for_mask: bool = False,
+        seed: int | None = None,
+        **kwargs: Any,
     ):
         cell = DenseRNNCell(
             units=units,

@@ -1,12 +1,14 @@
 """The residual block around a recurrence (paper, figure 1)."""
 
 import inspect
+from typing import Any
 
 import keras
 
 from keras_lru.checks import check_choice, check_fraction
 from keras_lru.initializers.seeds import check_seed, derive_seed
 from keras_lru.layers.activations import get_activation
+from keras_lru.layers.arguments import ActivationLike
 from keras_lru.layers.batch_normalization import BatchNormalization
 from keras_lru.layers.serialization import reseed, serialize_unbuilt
 
@@ -84,17 +86,17 @@ class ResidualBlock(keras.layers.Layer):
 
     def __init__(
         self,
-        recurrence,
-        normalization="batch",
-        dropout=0.0,
-        glu="full",
-        prenorm=True,
-        bidirectional=False,
-        activation="gelu",
-        spatial_dropout=True,
-        norm_momentum=0.99,
-        seed=None,
-        **kwargs,
+        recurrence: keras.layers.Layer | dict,
+        normalization: str | None = "batch",
+        dropout: float = 0.0,
+        glu: str = "full",
+        prenorm: bool = True,
+        bidirectional: bool = False,
+        activation: ActivationLike = "gelu",
+        spatial_dropout: bool = True,
+        norm_momentum: float = 0.99,
+        seed: int | None = None,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         check_choice("normalization", normalization, _NORMALIZATIONS)

@@ -1,10 +1,13 @@
 """The RG-LRU, the LRU's gated successor: one step, and all steps in parallel."""
 
+from typing import Any
+
 import keras
 from keras import initializers, ops
 
 from keras_lru.checks import check_positive_integer
 from keras_lru.initializers.ring import check_ring
+from keras_lru.layers.arguments import ConstraintLike, InitializerLike, RegularizerLike
 from keras_lru.layers.gated import GatedCell, GatedSolver
 from keras_lru.layers.recurrent import RecurrentLayer
 from keras_lru.layers.serialization import reseed
@@ -81,20 +84,20 @@ class RGLRUCell(GatedCell):
 
     def __init__(
         self,
-        units,
-        num_heads=1,
-        a_min=0.9,
-        a_max=0.999,
-        gate_initializer=None,
-        bias_initializer="zeros",
-        recurrent_regularizer=None,
-        gate_regularizer=None,
-        bias_regularizer=None,
-        recurrent_constraint=None,
-        gate_constraint=None,
-        bias_constraint=None,
-        seed=None,
-        **kwargs,
+        units: int,
+        num_heads: int = 1,
+        a_min: float = 0.9,
+        a_max: float = 0.999,
+        gate_initializer: InitializerLike = None,
+        bias_initializer: InitializerLike = "zeros",
+        recurrent_regularizer: RegularizerLike = None,
+        gate_regularizer: RegularizerLike = None,
+        bias_regularizer: RegularizerLike = None,
+        recurrent_constraint: ConstraintLike = None,
+        gate_constraint: ConstraintLike = None,
+        bias_constraint: ConstraintLike = None,
+        seed: int | None = None,
+        **kwargs: Any,
     ):
         units = check_positive_integer("units", units)
         num_heads = check_positive_integer("num_heads", num_heads)
@@ -285,27 +288,27 @@ class RGLRU(GatedSolver, RecurrentLayer):
 
     def __init__(
         self,
-        units,
-        num_heads=1,
-        a_min=0.9,
-        a_max=0.999,
-        gate_initializer=None,
-        bias_initializer="zeros",
-        recurrent_regularizer=None,
-        gate_regularizer=None,
-        bias_regularizer=None,
-        activity_regularizer=None,
-        recurrent_constraint=None,
-        gate_constraint=None,
-        bias_constraint=None,
-        return_sequences=False,
-        return_state=False,
-        go_backwards=False,
-        stateful=False,
-        zero_output_for_mask=False,
-        scan="auto",
-        seed=None,
-        **kwargs,
+        units: int,
+        num_heads: int = 1,
+        a_min: float = 0.9,
+        a_max: float = 0.999,
+        gate_initializer: InitializerLike = None,
+        bias_initializer: InitializerLike = "zeros",
+        recurrent_regularizer: RegularizerLike = None,
+        gate_regularizer: RegularizerLike = None,
+        bias_regularizer: RegularizerLike = None,
+        activity_regularizer: RegularizerLike = None,
+        recurrent_constraint: ConstraintLike = None,
+        gate_constraint: ConstraintLike = None,
+        bias_constraint: ConstraintLike = None,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        zero_output_for_mask: bool = False,
+        scan: str = "auto",
+        seed: int | None = None,
+        **kwargs: Any,
     ):
         cell = RGLRUCell(
             units=units,

@@ -1,6 +1,7 @@
 """The diagonal state space layer S4D, one of the paper's baselines."""
 
 import math
+from typing import Any
 
 import keras
 from keras import initializers, ops
@@ -13,6 +14,7 @@ from keras_lru.initializers.hippo import (
     check_conjugate_pairs,
     check_timescales,
 )
+from keras_lru.layers.arguments import ConstraintLike, InitializerLike, RegularizerLike
 from keras_lru.layers.diagonal import DiagonalCell, DiagonalSolver
 from keras_lru.layers.feedthrough import Feedthrough
 from keras_lru.layers.recurrent import RecurrentLayer
@@ -83,21 +85,21 @@ class S4DCell(Feedthrough, DiagonalCell):
 
     def __init__(
         self,
-        units,
-        state_size=64,
-        initialization="lin",
-        dt_min=0.001,
-        dt_max=0.1,
-        output_initializer=None,
-        feedthrough_initializer=None,
-        recurrent_regularizer=None,
-        output_regularizer=None,
-        feedthrough_regularizer=None,
-        recurrent_constraint=None,
-        output_constraint=None,
-        feedthrough_constraint=None,
-        seed=None,
-        **kwargs,
+        units: int,
+        state_size: int = 64,
+        initialization: str = "lin",
+        dt_min: float = 0.001,
+        dt_max: float = 0.1,
+        output_initializer: InitializerLike = None,
+        feedthrough_initializer: InitializerLike = None,
+        recurrent_regularizer: RegularizerLike = None,
+        output_regularizer: RegularizerLike = None,
+        feedthrough_regularizer: RegularizerLike = None,
+        recurrent_constraint: ConstraintLike = None,
+        output_constraint: ConstraintLike = None,
+        feedthrough_constraint: ConstraintLike = None,
+        seed: int | None = None,
+        **kwargs: Any,
     ):
         units = check_positive_integer("units", units)
         pairs = check_conjugate_pairs(state_size) // 2
@@ -271,29 +273,29 @@ class S4D(DiagonalSolver, RecurrentLayer):
 
     def __init__(
         self,
-        units,
-        state_size=64,
-        initialization="lin",
-        dt_min=0.001,
-        dt_max=0.1,
-        output_initializer=None,
-        feedthrough_initializer=None,
-        recurrent_regularizer=None,
-        output_regularizer=None,
-        feedthrough_regularizer=None,
-        activity_regularizer=None,
-        recurrent_constraint=None,
-        output_constraint=None,
-        feedthrough_constraint=None,
-        return_sequences=False,
-        return_state=False,
-        go_backwards=False,
-        stateful=False,
-        zero_output_for_mask=False,
-        scan="auto",
-        block_size="auto",
-        seed=None,
-        **kwargs,
+        units: int,
+        state_size: int = 64,
+        initialization: str = "lin",
+        dt_min: float = 0.001,
+        dt_max: float = 0.1,
+        output_initializer: InitializerLike = None,
+        feedthrough_initializer: InitializerLike = None,
+        recurrent_regularizer: RegularizerLike = None,
+        output_regularizer: RegularizerLike = None,
+        feedthrough_regularizer: RegularizerLike = None,
+        activity_regularizer: RegularizerLike = None,
+        recurrent_constraint: ConstraintLike = None,
+        output_constraint: ConstraintLike = None,
+        feedthrough_constraint: ConstraintLike = None,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        zero_output_for_mask: bool = False,
+        scan: str = "auto",
+        block_size: int | str = "auto",
+        seed: int | None = None,
+        **kwargs: Any,
     ):
         cell = S4DCell(
             units=units,

@@ -21,8 +21,10 @@ def check_scan(scan: str) -> str:
 def check_block_size(block_size: int | str) -> int | str:
     """`"auto"`, or `block_size` as `int`; `ValueError` if it is not positive either."""
     if block_size == "auto":
-        return block_size
-    if not (is_number(block_size, numbers.Integral) and block_size > 0):
+        return "auto"
+    if isinstance(block_size, str) or not (
+        is_number(block_size, numbers.Integral) and block_size > 0
+    ):
         raise ValueError(
             '`block_size` must be "auto" or a positive integer. '
             f"Received: block_size={block_size!r}"
@@ -55,22 +57,21 @@ def resolve_block_size(
     A block of T steps stores and scans T times fewer states, for T·H·O extra products
     a step beside the 2·N·(H + O) of the projections.
     """
-    block_size = check_block_size(block_size)
-    if block_size == "auto":
+    size = check_block_size(block_size)
+    if isinstance(size, str):
         largest, extra = _LIMITS["accelerator" if has_accelerator() else "cpu"]
         projections = 2 * state_size * (input_dim + output_dim)
         affordable = extra * projections / (input_dim * output_dim)
-        block_size = 1
-        while 2 * block_size <= min(largest, affordable):
-            block_size *= 2
-    if length is not None:
-        block_size = min(block_size, max(length, 1))
-    return block_size
+        size = 1
+        while 2 * size <= min(largest, affordable):
+            size *= 2
+    return size if length is None else min(size, max(length, 1))
 
 
 def resolve_channelwise_block_size(block_size: int | str, length: int | None) -> int:
     """Steps per block of a `ChannelwiseSystem`, for `length` steps (None: unknown)."""
-    block_size = check_block_size(block_size)
-    # Beside 4·n products a step for n states, T more: cheaper than states for long.
-    block_size = 64 if block_size == "auto" else block_size
-    return block_size if length is None else min(block_size, max(length, 1))
+    size = check_block_size(block_size)
+    if isinstance(size, str):
+        # Beside 4·n products a step for n states, T more: cheaper than states for long.
+        size = 64
+    return size if length is None else min(size, max(length, 1))

@@ -1,10 +1,13 @@
 """One diagonal system per channel, each with its own states, as in S4D."""
 
+from collections.abc import Sequence
+
 from keras import ops
 
+from keras_lru.backend.types import Tensor
 from keras_lru.checks import check_shape
 from keras_lru.ops.algorithm import resolve_channelwise_block_size
-from keras_lru.ops.complex import Complex
+from keras_lru.ops.complex import Complex, Polar
 from keras_lru.ops.diagonal_system import DiagonalSystem
 from keras_lru.ops.sequences import feed_through
 
@@ -18,7 +21,14 @@ class ChannelwiseSystem(DiagonalSystem):
     `DiagonalSystem`.
     """
 
-    def __init__(self, polar, B, C, D, compute_dtype):
+    def __init__(
+        self,
+        polar: Polar,
+        B: Sequence[Tensor],
+        C: Sequence[Tensor],
+        D: Tensor | None,
+        compute_dtype: str,
+    ):
         super().__init__(polar, B, C, D, compute_dtype)
         N = self.state_size
         check_shape("C", self.C.real, (None, None))
@@ -29,12 +39,12 @@ class ChannelwiseSystem(DiagonalSystem):
             check_shape("C", x, (H, N // H))
         if self.D is not None:
             check_shape("D", self.D, (H,))
-        self._tables = {}
+        self._tables: dict[int, Complex] = {}
 
-    def resolve_block_size(self, block_size, length):
+    def resolve_block_size(self, block_size: int | str, length: int | None) -> int:
         return resolve_channelwise_block_size(block_size, length)
 
-    def read(self, blocks, T):
+    def read(self, blocks: Tensor, T: int) -> Tensor:
         if len(blocks.shape) == 2:
             return self.read(blocks[:, None], T)[:, 0]
         powers = self._powers(T).map(lambda x: ops.flip(x[:-1], axis=0))
@@ -43,7 +53,7 @@ class ChannelwiseSystem(DiagonalSystem):
         states = ops.reshape(states, (*ops.shape(blocks)[:2], 2 * self.state_size))
         return ops.cast(states, self.dtype)
 
-    def write(self, blocks, before, last, T):
+    def write(self, blocks: Tensor, before: Tensor, last: Tensor, T: int) -> Tensor:
         del last
         C = self.C.map(lambda x: ops.reshape(x, (self.state_size,)))
         powers = self._powers(T).map(lambda x: x[1:])
@@ -56,7 +66,7 @@ class ChannelwiseSystem(DiagonalSystem):
         )
         return ops.reshape(outputs, (batch, count, T * self.output_dim))
 
-    def output(self, state, inputs):
+    def output(self, state: Tensor, inputs: Tensor) -> Tensor:
         C = ops.stack(_readout(self.C))
         state = ops.reshape(state, (-1, *C.shape))
         output = self._product("bphn,phn->bh", state, C)

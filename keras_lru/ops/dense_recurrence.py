@@ -4,7 +4,7 @@ The gradient is written by hand: it keeps the states alone, its loop has one pro
 step, and the gradient in A is one product over all time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from keras import ops
 
@@ -54,12 +54,20 @@ class DenseRecurrence(System):
         self.activation = activation
         self.compute_dtype = compute_dtype
 
-    def step(self, inputs, states):
+    def step(
+        self, inputs: Tensor, states: Sequence[Tensor]
+    ) -> tuple[Tensor, Sequence[Tensor]]:
         (x,) = states
         x = self.activation(ops.matmul(x, self.A) + self._read(inputs))
         return self._write(x, inputs), [x]
 
-    def run(self, inputs, initial_state=None, lengths=None, return_sequences=True):
+    def run(
+        self,
+        inputs: Tensor,
+        initial_state: Sequence[Tensor] | None = None,
+        lengths: Tensor | None = None,
+        return_sequences: bool = True,
+    ) -> tuple[Tensor, list[Tensor]]:
         added = self._read(inputs)
         if initial_state is None:
             shape = (ops.shape(inputs)[0], self.A.shape[0])

@@ -1,11 +1,14 @@
 """Diagonal systems whose inputs reach all states: dense B and C, as in LRU and S5."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from keras import ops
 
+from keras_lru.backend.types import Tensor
 from keras_lru.checks import check_shape
 from keras_lru.ops.algorithm import resolve_block_size
-from keras_lru.ops.complex import pack
+from keras_lru.ops.complex import Polar, pack
 from keras_lru.ops.diagonal_system import DiagonalSystem
 from keras_lru.ops.sequences import feed_through, project
 from keras_lru.ops.time_invariant import states_after
@@ -18,7 +21,14 @@ class DenseSystem(DiagonalSystem):
     `(input_dim, units)`. The other arguments are those of `DiagonalSystem`.
     """
 
-    def __init__(self, polar, B, C, D, compute_dtype):
+    def __init__(
+        self,
+        polar: Polar,
+        B: Sequence[Tensor],
+        C: Sequence[Tensor],
+        D: Tensor | None,
+        compute_dtype: str,
+    ):
         super().__init__(polar, B, C, D, compute_dtype)
         N = self.state_size
         check_shape("B", self.B.real, (None, None))
@@ -32,12 +42,12 @@ class DenseSystem(DiagonalSystem):
             vector = [(units,)] if units == H else []
             check_shape("D", self.D, (H, units), *vector)
 
-    def resolve_block_size(self, block_size, length):
+    def resolve_block_size(self, block_size: int | str, length: int | None) -> int:
         return resolve_block_size(
             block_size, length, self.input_dim, self.output_dim, self.state_size
         )
 
-    def read(self, blocks, T):
+    def read(self, blocks: Tensor, T: int) -> Tensor:
         W = pack(self.B)
         if T > 1:
             powers = self.polar.powers(range(T - 1, -1, -1))
@@ -45,7 +55,7 @@ class DenseSystem(DiagonalSystem):
             W = ops.reshape(W, (T * self.input_dim, 2 * self.state_size))
         return ops.cast(self._product(blocks, W), self.dtype)
 
-    def write(self, blocks, before, last, T):
+    def write(self, blocks: Tensor, before: Tensor, last: Tensor, T: int) -> Tensor:
         if T == 1:
             return self.output(states_after(before, last), blocks)
         powers = self.polar.powers(range(1, T + 1))
@@ -56,7 +66,7 @@ class DenseSystem(DiagonalSystem):
         )
         return self._product(before, V) + self._product(blocks, self._kernel(T))
 
-    def output(self, state, inputs):
+    def output(self, state: Tensor, inputs: Tensor) -> Tensor:
         fed = feed_through(inputs, self.D, self.compute_dtype)
         return self._product(state, self._readout()) + fed
 

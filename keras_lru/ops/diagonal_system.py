@@ -93,20 +93,22 @@ class DiagonalSystem(System):
     def output(self, state: Tensor, inputs: Tensor) -> Tensor:
         """Output of the step `(batch, input_dim)` that led to a packed `state`."""
 
-    def step(self, inputs, states):
+    def step(
+        self, inputs: Tensor, states: Sequence[Tensor]
+    ) -> tuple[Tensor, Sequence[Tensor]]:
         added = unpack(self.read(inputs, 1))
         state = self.polar.power(1) * Complex(*states) + added
         return self.output(pack(state), inputs), state
 
     def run(
         self,
-        inputs,
-        initial_state=None,
-        lengths=None,
-        return_sequences=True,
-        scan="auto",
-        block_size="auto",
-    ):
+        inputs: Tensor,
+        initial_state: Sequence[Tensor] | None = None,
+        lengths: Tensor | None = None,
+        return_sequences: bool = True,
+        scan: str = "auto",
+        block_size: int | str = "auto",
+    ) -> tuple[Tensor, Complex]:
         check_shape("inputs", inputs, (None, None, self.input_dim))
         check_floating("inputs", inputs)
         length = static_size(inputs, 1)

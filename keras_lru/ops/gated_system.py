@@ -1,6 +1,6 @@
 """Linear recurrences whose coefficients the inputs set, as in the RG-LRU."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from keras import ops
 
@@ -33,7 +33,9 @@ class GatedSystem(System):
         self.coefficients = coefficients
         self.compute_dtype = compute_dtype
 
-    def step(self, inputs, states):
+    def step(
+        self, inputs: Tensor, states: Sequence[Tensor]
+    ) -> tuple[Tensor, Sequence[Tensor]]:
         (h,) = states
         a, b = self.coefficients(inputs)
         h = a * h + b
@@ -41,12 +43,12 @@ class GatedSystem(System):
 
     def run(
         self,
-        inputs,
-        initial_state=None,
-        lengths=None,
-        return_sequences=True,
-        scan="auto",
-    ):
+        inputs: Tensor,
+        initial_state: Sequence[Tensor] | None = None,
+        lengths: Tensor | None = None,
+        return_sequences: bool = True,
+        scan: str = "auto",
+    ) -> tuple[Tensor, list[Tensor]]:
         a, b = self.coefficients(inputs)
         if lengths is not None:
             # Past the end the state stays as it is.

@@ -4,10 +4,18 @@ Written from the paper's equations, one step after the other, with complex numbe
 sharing no line with the fast implementations.
 """
 
+from collections.abc import Callable
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 
-def linear_recurrence(coefficients, inputs, initial_state=None, reverse=False):
+def linear_recurrence(
+    coefficients: ArrayLike,
+    inputs: ArrayLike,
+    initial_state: ArrayLike | None = None,
+    reverse: bool = False,
+) -> tuple[NDArray, NDArray]:
     """`x_t = a_t x_{t-1} + b_t`, complex128: states and last state."""
     b = np.asarray(inputs, "complex128")
     a = np.broadcast_to(np.asarray(coefficients, "complex128"), b.shape)
@@ -22,7 +30,15 @@ def linear_recurrence(coefficients, inputs, initial_state=None, reverse=False):
     return states, x
 
 
-def diagonal_ssm(inputs, eigenvalues, B, C, D=None, initial_state=None, mask=None):
+def diagonal_ssm(
+    inputs: ArrayLike,
+    eigenvalues: NDArray,
+    B: NDArray,
+    C: NDArray,
+    D: NDArray | None = None,
+    initial_state: ArrayLike | None = None,
+    mask: NDArray | None = None,
+) -> tuple[NDArray, NDArray]:
     """`x_t = Λ x_{t-1} + B u_t`, `y_t = Re(C x_t) + D u_t`, with Keras's mask rules.
 
     Args:
@@ -45,7 +61,16 @@ def diagonal_ssm(inputs, eigenvalues, B, C, D=None, initial_state=None, mask=Non
     return _loop(step, inputs, np.zeros(C.shape, "complex128"), initial_state, mask)
 
 
-def dense_rnn(inputs, A, B, C, D, activation, initial_state=None, mask=None):
+def dense_rnn(
+    inputs: ArrayLike,
+    A: NDArray,
+    B: NDArray,
+    C: NDArray,
+    D: NDArray | None,
+    activation: Callable[[NDArray], NDArray],
+    initial_state: ArrayLike | None = None,
+    mask: NDArray | None = None,
+) -> tuple[NDArray, NDArray]:
     """`x_t = σ(x_{t-1} A + u_t B)`, `y_t = x_t C + D u_t`: as `diagonal_ssm`, real."""
 
     def step(x, u):
@@ -55,7 +80,16 @@ def dense_rnn(inputs, A, B, C, D, activation, initial_state=None, mask=None):
     return _loop(step, inputs, np.zeros(C.shape), initial_state, mask)
 
 
-def rg_lru(inputs, Lambda, W_a, b_a, W_x, b_x, initial_state=None, mask=None):
+def rg_lru(
+    inputs: ArrayLike,
+    Lambda: NDArray,
+    W_a: NDArray,
+    b_a: NDArray,
+    W_x: NDArray,
+    b_x: NDArray,
+    initial_state: ArrayLike | None = None,
+    mask: NDArray | None = None,
+) -> tuple[NDArray, NDArray]:
     """Griffin's equations 1 to 4, with c = 8: as `diagonal_ssm`; h_t is the output.
 
     `W_a` and `W_x` are `(heads, width, width)`, the blocks on the diagonal.

@@ -40,7 +40,6 @@ class System(ABC):
         initial_state: Sequence[Tensor] | None = None,
         lengths: Tensor | None = None,
         return_sequences: bool = True,
-        **options,
     ) -> tuple[Tensor, Sequence[Tensor]]:
         """All steps at once.
 
@@ -51,7 +50,8 @@ class System(ABC):
             lengths: Integers `(batch,)`: the last states (and the last output) of a
                 sequence are those after this many steps. `None` means all steps.
             return_sequences: If false, only the output of the last step is computed.
-            **options: How to compute it, the layer's own arguments.
+
+        Subclasses may take more, how to compute it: the layer's `solver_options()`.
 
         Returns:
             `(outputs, states)`: `(batch, time, units)`, after a sequence's end anything

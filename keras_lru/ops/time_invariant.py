@@ -160,7 +160,7 @@ def _chunked(a, b, state, reverse):
 
 
 def _associative(a, b, state, reverse):
-    if static_size(b, 1) <= RADIX:
+    if b.shape[1] <= RADIX:
         return _unrolled(a, b, state, reverse)
     return _in_chunks(a, b, state, reverse, RADIX, _associative)
 
