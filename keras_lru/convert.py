@@ -25,36 +25,35 @@ _MINIMAL_LRU = {
 def from_minimal_lru(params: Mapping[str, ArrayLike]) -> list[np.ndarray]:
     """Weights for `LRU.set_weights` from the parameters of public Flax code.
 
-        [minimal-LRU](https://github.com/NicolasZucchet/minimal-LRU) (N. Zucchet) has the
-        parameters of the paper, with B and C as the paper writes them, matrices that are
-        multiplied from the left. Keras multiplies from the right, so they are transposed.
+    [minimal-LRU](https://github.com/NicolasZucchet/minimal-LRU) (N. Zucchet) has the
+    parameters of the paper, with B and C as the paper writes them, matrices that are
+    multiplied from the left. Keras multiplies from the right, so they are transposed.
 
-        Args:
-            params: Mapping of the parameters of one LRU: `nu_log`, `theta_log` and
-                `gamma_log`, `(N,)`; `B_re` and `B_im`, `(N, H)`; `C_re` and `C_im`,
-                `(H, N)`; `D`, `(H,)`. Arrays of NumPy or JAX, real, of any precision.
+    Args:
+        params: Mapping of the parameters of one LRU: `nu_log`, `theta_log` and
+            `gamma_log`, `(N,)`; `B_re` and `B_im`, `(N, H)`; `C_re` and `C_im`,
+            `(H, N)`; `D`, `(H,)`. Arrays of NumPy or JAX, real, of any precision.
 
-        Returns:
-            The eight weights of `LRU(H, state_size=N)`, float64 arrays.
+    Returns:
+        The eight weights of `LRU(H, state_size=N)`, float64 arrays.
 
-        Raises:
-            TypeError: If `params` is not a mapping, or a parameter is not real numbers.
-            ValueError: If a parameter is missing, unknown, or has the wrong shape.
+    Raises:
+        TypeError: If `params` is not a mapping, or a parameter is not real numbers.
+        ValueError: If a parameter is missing, unknown, or has the wrong shape.
 
-        Example:
+    Example:
 
-        >>> import numpy as np
-    from numpy.typing import ArrayLike
-        >>> from keras_lru import LRU
-        >>> from keras_lru.convert import from_minimal_lru
-        >>> params = {name: np.zeros(3) for name in ("nu_log", "theta_log", "gamma_log")}
-        >>> params.update(B_re=np.zeros((3, 2)), B_im=np.zeros((3, 2)))
-        >>> params.update(C_re=np.zeros((2, 3)), C_im=np.zeros((2, 3)), D=np.ones(2))
-        >>> layer = LRU(2, state_size=3)
-        >>> layer.build((None, None, 2))
-        >>> layer.set_weights(from_minimal_lru(params))
-        >>> np.asarray(layer(np.full((1, 5, 2), 7.0, "float32"))).tolist()
-        [[7.0, 7.0]]
+    >>> import numpy as np
+    >>> from keras_lru import LRU
+    >>> from keras_lru.convert import from_minimal_lru
+    >>> params = {name: np.zeros(3) for name in ("nu_log", "theta_log", "gamma_log")}
+    >>> params.update(B_re=np.zeros((3, 2)), B_im=np.zeros((3, 2)))
+    >>> params.update(C_re=np.zeros((2, 3)), C_im=np.zeros((2, 3)), D=np.ones(2))
+    >>> layer = LRU(2, state_size=3)
+    >>> layer.build((None, None, 2))
+    >>> layer.set_weights(from_minimal_lru(params))
+    >>> np.asarray(layer(np.full((1, 5, 2), 7.0, "float32"))).tolist()
+    [[7.0, 7.0]]
     """
     if not isinstance(params, Mapping):
         raise TypeError(

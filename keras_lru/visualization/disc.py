@@ -1,15 +1,22 @@
 """Eigenvalues in the unit disc."""
 
+from typing import Any
+
 import numpy as np
 
 from keras_lru.initializers.ring import check_ring
 from keras_lru.visualization.axes import add_legend, make_axes
-from keras_lru.visualization.spectrum import spectra
+from keras_lru.visualization.spectrum import EigenvalueSource, spectra
 
 _CIRCLE = np.exp(1j * np.linspace(0, 2 * np.pi, 400))
 
 
-def plot_eigenvalues(source, ax=None, ring=None, **kwargs):
+def plot_eigenvalues(
+    source: EigenvalueSource,
+    ax: Any = None,
+    ring: tuple[float, float] | None = None,
+    **kwargs: Any,
+) -> Any:
     """Draws eigenvalues in the complex plane, and the unit circle around them.
 
     Figures 2 and 3 of Orvieto et al., 2023, [Resurrecting Recurrent Neural Networks for

@@ -1,6 +1,8 @@
 """Eigenvalues over the course of training."""
 
 import os
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +14,12 @@ from keras_lru.visualization.spectrum import QUANTITIES
 _LABELS = {"modulus": "|λ|", "half_life": "half-life, steps", "phase": "|arg λ|"}
 
 
-def plot_spectrum_history(source, ax=None, quantity="modulus", **kwargs):
+def plot_spectrum_history(
+    source: str | os.PathLike | Sequence[dict],
+    ax: Any = None,
+    quantity: str = "modulus",
+    **kwargs: Any,
+) -> Any:
     """Draws what `SpectrumLogger` recorded: the spectrum of each layer over the steps.
 
     A line for the median, a band for the middle half of the eigenvalues, a lighter one
@@ -47,14 +54,13 @@ def plot_spectrum_history(source, ax=None, quantity="modulus", **kwargs):
         [0, 1, 2]
     """
     check_choice("quantity", quantity, QUANTITIES)
-    if isinstance(source, (str, os.PathLike)):
-        source = read_records(source)
-    if not source:
+    recorded = read_records(source) if isinstance(source, str | os.PathLike) else source
+    if not recorded:
         raise ValueError("`source` must hold a record at least. Received: none")
     ax = make_axes(ax)
-    names = list(dict.fromkeys(record["layer"] for record in source))
+    names = list(dict.fromkeys(record["layer"] for record in recorded))
     for name in names:
-        records = [record for record in source if record["layer"] == name]
+        records = [record for record in recorded if record["layer"] == name]
         steps = np.array([record["step"] for record in records])
 
         def curve(statistic, records=records):

@@ -1,5 +1,6 @@
 """Records the eigenvalues of a model while it trains."""
 
+import os
 from pathlib import Path
 
 import keras
@@ -68,7 +69,13 @@ class SpectrumLogger(keras.callbacks.Callback):
         True
     """
 
-    def __init__(self, log_dir=None, csv=None, every="epoch", append=False):
+    def __init__(
+        self,
+        log_dir: str | os.PathLike | None = None,
+        csv: str | os.PathLike | None = None,
+        every: int | str = "epoch",
+        append: bool = False,
+    ):
         super().__init__()
         if every != "epoch":
             try:
@@ -82,12 +89,12 @@ class SpectrumLogger(keras.callbacks.Callback):
         self.csv = None if csv is None else Path(csv)
         self.every = every
         self.append = append
-        self.records = []
+        self.records: list[dict] = []
         self._summary = None if log_dir is None else _import_summary()
         self._writer = None
         # What the file holds already; `None` once this run has written to it.
         self._earlier = []
-        if append and csv is not None and self.csv.exists():
+        if append and self.csv is not None and self.csv.exists():
             self._earlier = read_records(self.csv)
 
     def on_epoch_begin(self, epoch, logs=None):

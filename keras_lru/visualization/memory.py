@@ -1,13 +1,17 @@
 """How long recurrences remember."""
 
+from typing import Any
+
 import numpy as np
 
 from keras_lru.checks import check_positive_integer
 from keras_lru.visualization.axes import add_legend, make_axes
-from keras_lru.visualization.spectrum import half_lives, spectra
+from keras_lru.visualization.spectrum import EigenvalueSource, half_lives, spectra
 
 
-def plot_half_lives(source, ax=None, bins=30, **kwargs):
+def plot_half_lives(
+    source: EigenvalueSource, ax: Any = None, bins: int = 30, **kwargs: Any
+) -> Any:
     """Draws a histogram of half-lives, `ln 2 / −ln|λ|` steps, on a log axis.
 
     Args:

@@ -1,5 +1,8 @@
 """What is left of an impulse, step by step."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -9,8 +12,14 @@ from keras_lru.visualization.spectrum import has_eigenvalues
 
 
 def plot_impulse_responses(
-    layer, length, ax=None, of="outputs", indices=None, input_index=0, **kwargs
-):
+    layer: keras.layers.Layer,
+    length: int,
+    ax: Any = None,
+    of: str = "outputs",
+    indices: Iterable[int] | None = None,
+    input_index: int = 0,
+    **kwargs: Any,
+) -> Any:
     """Draws what a recurrent layer makes of a single 1 among zeros, at the first step.
 
     Figure 4 of Orvieto et al., 2023, [Resurrecting Recurrent Neural Networks for Long

@@ -1,9 +1,14 @@
 """Eigenvalues of all recurrences in a model, and what they say about its memory."""
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
+
+EigenvalueSource: TypeAlias = keras.layers.Layer | ArrayLike | Mapping[str, ArrayLike]
+"""Where a plot takes eigenvalues from: a layer or a model, an array, or several."""
 
 
 def find_eigenvalues(model: keras.layers.Layer) -> dict[str, np.ndarray]:
@@ -65,7 +70,7 @@ def _recurrences(layer, seen):
         yield from _recurrences(child, seen)
 
 
-def spectra(source):
+def spectra(source: EigenvalueSource) -> dict[str, np.ndarray]:
     """`{name: eigenvalues}` of what the plotting functions take as `source`."""
     if isinstance(source, keras.layers.Layer):
         return find_eigenvalues(source)
@@ -81,7 +86,7 @@ def spectra(source):
     return arrays
 
 
-def half_lives(eigenvalues) -> np.ndarray:
+def half_lives(eigenvalues: ArrayLike) -> np.ndarray:
     """Steps after which half of a state is forgotten, `ln 2 / −ln|λ|`.
 
     Args:
