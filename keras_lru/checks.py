@@ -76,6 +76,14 @@ def describe(value):
     return repr(value) if shape is None else f"shape {tuple(shape)}"
 
 
+def check_floating(name, tensor):
+    """Raise `ValueError` unless `tensor`, of whichever backend, holds real floats."""
+    dtype = tensor.dtype
+    dtype = str(getattr(dtype, "name", dtype)).removeprefix("torch.")
+    if not dtype.startswith(("float", "bfloat")):
+        raise ValueError(f"`{name}` must be floating. Received: dtype={dtype}")
+
+
 def check_shape(name, value, *shapes):
     """Raise `ValueError` unless `value` has one of `shapes`, None for any size."""
     if not any(fits(value, shape) for shape in shapes):

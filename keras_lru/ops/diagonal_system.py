@@ -16,10 +16,9 @@ from collections.abc import Sequence
 from keras import ops
 
 from keras_lru.backend.types import Tensor
-from keras_lru.checks import check_shape
+from keras_lru.checks import check_floating, check_shape
 from keras_lru.ops.algorithm import resolve_scan
 from keras_lru.ops.complex import Complex, Polar, pack, unpack
-from keras_lru.ops.dtypes import check_floating
 from keras_lru.ops.sequences import (
     last_step,
     pad_time,

@@ -6,11 +6,10 @@ from keras import ops, tree
 
 from keras_lru.backend import function_with_gradient
 from keras_lru.backend.types import Tensor
-from keras_lru.checks import check_shape
+from keras_lru.checks import check_floating, check_shape
 from keras_lru.ops.algorithm import check_scan, resolve_scan
 from keras_lru.ops.associative_scan import associative_scan
 from keras_lru.ops.complex import Complex, conjugate, pack, to_polar, unpack
-from keras_lru.ops.dtypes import check_floating
 from keras_lru.ops.sequences import pad_time, shift, static_size
 from keras_lru.ops.time_invariant import Coefficient, states_after, states_before
 
