@@ -120,7 +120,7 @@ class DenseRNNCell(Feedthrough, RecurrentCell):
         self.num_states = num_states
         self.activation = activation
         self.feedthrough = feedthrough
-        self._set_weight_options(
+        self.set_weight_options(
             recurrent_initializer=recurrent_initializer,
             input_initializer=input_initializer,
             output_initializer=output_initializer,
@@ -140,7 +140,7 @@ class DenseRNNCell(Feedthrough, RecurrentCell):
         return [self.num_states]
 
     def build(self, input_shape):
-        input_dim = self._known_input_dim(input_shape)
+        input_dim = self.known_input_dim(input_shape)
         N = self.num_states
         self.A = self._add_matrix("A", (N, N), "recurrent", recurrent=True)
         self.B = self._add_matrix("B", (input_dim, N), "input", recurrent=True)
@@ -152,9 +152,9 @@ class DenseRNNCell(Feedthrough, RecurrentCell):
         initializer = getattr(
             self, f"{group}_initializer"
         ) or initializers.VarianceScaling(
-            1.0, "fan_in", "untruncated_normal", seed=self._seed_for(group)
+            1.0, "fan_in", "untruncated_normal", seed=self.seed_for(group)
         )
-        return self._add_weight(name, shape, initializer, group, recurrent)
+        return self.make_weight(name, shape, initializer, group, recurrent)
 
     def system(self):
         A, B, C = (ops.convert_to_tensor(w) for w in (self.A, self.B, self.C))

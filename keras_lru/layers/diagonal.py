@@ -44,7 +44,7 @@ class DiagonalCell(RecurrentCell):
         )
         return np.exp(log_modulus + 1j * angle).astype("complex64")
 
-    def _add_pair(self, name, shape, packed, group, recurrent=False):
+    def make_pair(self, name, shape, packed, group, recurrent=False):
         """Real and imaginary part: the halves of one matrix, drawn together.
 
         Args:
@@ -52,13 +52,13 @@ class DiagonalCell(RecurrentCell):
             shape: Shape of each part.
             packed: Function of the dtype: `[real, imag]` along the last axis. Called
                 once per part, so it must give the same twice.
-            group: As of `_add_weight`.
-            recurrent: As of `_add_weight`.
+            group: As of `make_weight`.
+            recurrent: As of `make_weight`.
         """
         columns = shape[-1]
         parts = {"re": slice(0, columns), "im": slice(columns, None)}
         return [
-            self._add_weight(
+            self.make_weight(
                 f"{name}_{part}",
                 shape,
                 lambda shape, dtype=None, half=half: ops.convert_to_tensor(

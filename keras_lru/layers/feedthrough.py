@@ -20,9 +20,9 @@ class Feedthrough:
             return None
         shape = (self.units,) if feedthrough == "vector" else (input_dim, self.units)
         initializer = self.feedthrough_initializer or initializers.RandomNormal(
-            stddev=1.0, seed=self._seed_for("feedthrough")
+            stddev=1.0, seed=self.seed_for("feedthrough")
         )
-        return self._add_weight("D", shape, initializer, "feedthrough")
+        return self.make_weight("D", shape, initializer, "feedthrough")
 
     def _feedthrough_for(self, input_dim):
         """`self.feedthrough` for inputs of these features, "auto" no more."""

@@ -153,7 +153,7 @@ class LRUCell(Feedthrough, DiagonalCell):
         self.parameterization = parameterization
         self.normalize = bool(normalize)
         self.feedthrough = feedthrough
-        self._set_weight_options(
+        self.set_weight_options(
             input_initializer=input_initializer,
             output_initializer=output_initializer,
             feedthrough_initializer=feedthrough_initializer,
@@ -168,19 +168,19 @@ class LRUCell(Feedthrough, DiagonalCell):
         )
 
     def build(self, input_shape):
-        input_dim = self._known_input_dim(input_shape)
+        input_dim = self.known_input_dim(input_shape)
         N = self.num_states
         self.eigenvalue_weights = []
         for name, initializer in self._eigenvalue_initializers().items():
-            weight = self._add_weight(
+            weight = self.make_weight(
                 name, (N,), initializer, "recurrent", recurrent=True
             )
             self.eigenvalue_weights.append(weight)
             setattr(self, name, weight)
         self.gamma_log = None
         if self.normalize:
-            gamma = Gamma(self.r_min, self.r_max, self._seed_for("modulus"))
-            self.gamma_log = self._add_weight("gamma_log", (N,), gamma, recurrent=True)
+            gamma = Gamma(self.r_min, self.r_max, self.seed_for("modulus"))
+            self.gamma_log = self.make_weight("gamma_log", (N,), gamma, recurrent=True)
         self.B_re, self.B_im = self._add_drawn_pair(
             "B", (input_dim, N), "input", 0.5, recurrent=True
         )
@@ -191,7 +191,7 @@ class LRUCell(Feedthrough, DiagonalCell):
     def _eigenvalue_initializers(self):
         """`{weight name: initializer}` of the two weights of Λ."""
         ring = (self.r_min, self.r_max)
-        modulus_seed, phase_seed = self._seed_for("modulus"), self._seed_for("phase")
+        modulus_seed, phase_seed = self.seed_for("modulus"), self.seed_for("phase")
         if self.parameterization == "real_imag":
             return {
                 f"lambda_{name}": RingCartesian(
@@ -212,9 +212,9 @@ class LRUCell(Feedthrough, DiagonalCell):
         initializer = getattr(
             self, f"{group}_initializer"
         ) or initializers.VarianceScaling(
-            variance_scale, "fan_in", "untruncated_normal", seed=self._seed_for(group)
+            variance_scale, "fan_in", "untruncated_normal", seed=self.seed_for(group)
         )
-        return self._add_pair(
+        return self.make_pair(
             name,
             shape,
             lambda dtype: initializer((rows, 2 * columns), dtype),

@@ -28,9 +28,9 @@ _KINDS = {
 class RecurrentCell(keras.layers.Layer, ABC):
     """Base of cells: weights in groups, states in single precision at least.
 
-    A subclass makes its weights in `build`, by `_add_weight`, and gives the recurrence
+    A subclass makes its weights in `build`, by `make_weight`, and gives the recurrence
     by `system()`; a step follows. It says what its states are by `state_size` and
-    `state_names`.
+    `state_names`. docs/contributing.md has an example.
 
     Args:
         units: Positive integer, features of the output.
@@ -78,7 +78,7 @@ class RecurrentCell(keras.layers.Layer, ABC):
         half = self.variable_dtype in ("float16", "bfloat16")
         return "float32" if half else self.variable_dtype
 
-    def _set_weight_options(self, **options):
+    def set_weight_options(self, **options):
         """Make attributes, and parts of the config, of what concerns groups of weights.
 
         Args:
@@ -89,11 +89,11 @@ class RecurrentCell(keras.layers.Layer, ABC):
             setattr(self, name, _KINDS[name.rpartition("_")[2]].get(value))
         self._weight_options = tuple(options)
 
-    def _seed_for(self, *path):
+    def seed_for(self, *path):
         """A seed that no other part of this cell has."""
         return derive_seed(self._drawn_seed, *path)
 
-    def _add_weight(self, name, shape, initializer, group=None, recurrent=False):
+    def make_weight(self, name, shape, initializer, group=None, recurrent=False):
         """Make a weight in the dtype of the recurrence.
 
         Args:
@@ -116,7 +116,8 @@ class RecurrentCell(keras.layers.Layer, ABC):
         weight.is_recurrent = recurrent
         return weight
 
-    def _known_input_dim(self, input_shape):
+    def known_input_dim(self, input_shape):
+        """Features of the inputs; `ValueError` if they are unknown."""
         if input_shape[-1] is None:
             raise ValueError(
                 "The last dimension of `inputs` must be known. "

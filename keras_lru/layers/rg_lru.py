@@ -111,7 +111,7 @@ class RGLRUCell(GatedCell):
         self.num_heads = num_heads
         self.a_min = float(a_min)
         self.a_max = float(a_max)
-        self._set_weight_options(
+        self.set_weight_options(
             gate_initializer=gate_initializer,
             bias_initializer=bias_initializer,
             recurrent_regularizer=recurrent_regularizer,
@@ -123,12 +123,12 @@ class RGLRUCell(GatedCell):
         )
 
     def build(self, input_shape):
-        if self._known_input_dim(input_shape) != self.units:
+        if self.known_input_dim(input_shape) != self.units:
             raise ValueError(
                 "`inputs` must have `units` features. Received: "
                 f"units={self.units}, inputs of {input_shape[-1]} features"
             )
-        self.Lambda = self._add_weight(
+        self.Lambda = self.make_weight(
             "Lambda", (self.units,), self._initial_lambda, "recurrent", recurrent=True
         )
         self.W_a, self.b_a = self._add_gate("a")
@@ -136,7 +136,7 @@ class RGLRUCell(GatedCell):
         self.built = True
 
     def _initial_lambda(self, shape, dtype=None):
-        u = keras.random.uniform(shape, dtype=dtype, seed=self._seed_for("Lambda"))
+        u = keras.random.uniform(shape, dtype=dtype, seed=self.seed_for("Lambda"))
         a = self.a_min + (self.a_max - self.a_min) * u
         # a = exp(−8 softplus(Λ)); finite at 0 and 1 too.
         softplus = -ops.log(ops.clip(a, _EPSILON, 1.0 - _EPSILON)) / _C
@@ -147,7 +147,7 @@ class RGLRUCell(GatedCell):
         initializer = self._copy_for(
             name, self.gate_initializer
         ) or initializers.VarianceScaling(
-            1.0, "fan_in", "untruncated_normal", seed=self._seed_for("gate", name)
+            1.0, "fan_in", "untruncated_normal", seed=self.seed_for("gate", name)
         )
         bias_initializer = self._copy_for(name, self.bias_initializer)
 
@@ -159,8 +159,8 @@ class RGLRUCell(GatedCell):
 
         shape = (heads, width, width)
         return (
-            self._add_weight(f"W_{name}", shape, blocks, "gate"),
-            self._add_weight(f"b_{name}", (self.units,), bias_initializer, "bias"),
+            self.make_weight(f"W_{name}", shape, blocks, "gate"),
+            self.make_weight(f"b_{name}", (self.units,), bias_initializer, "bias"),
         )
 
     def _copy_for(self, name, initializer):

@@ -109,7 +109,7 @@ class S4DCell(Feedthrough, DiagonalCell):
         self.initialization = initialization
         self.dt_min = float(dt_min)
         self.dt_max = float(dt_max)
-        self._set_weight_options(
+        self.set_weight_options(
             output_initializer=output_initializer,
             feedthrough_initializer=feedthrough_initializer,
             recurrent_regularizer=recurrent_regularizer,
@@ -121,7 +121,7 @@ class S4DCell(Feedthrough, DiagonalCell):
         )
 
     def build(self, input_shape):
-        input_dim = self._known_input_dim(input_shape)
+        input_dim = self.known_input_dim(input_shape)
         H = self.units
         if input_dim != H:
             raise ValueError(
@@ -129,12 +129,12 @@ class S4DCell(Feedthrough, DiagonalCell):
                 f"of its own. Received: units={H}, inputs of {input_dim} features"
             )
         n = self.num_states // H
-        timescale = LogTimescale(self.dt_min, self.dt_max, self._seed_for("log_delta"))
+        timescale = LogTimescale(self.dt_min, self.dt_max, self.seed_for("log_delta"))
         initializer = self.output_initializer or initializers.RandomNormal(
-            stddev=math.sqrt(0.5), seed=self._seed_for("output")
+            stddev=math.sqrt(0.5), seed=self.seed_for("output")
         )
         self.nu_log, self.lambda_im = (
-            self._add_weight(
+            self.make_weight(
                 name,
                 (H, n),
                 ContinuousEigenvalues(self.initialization, part),
@@ -143,8 +143,8 @@ class S4DCell(Feedthrough, DiagonalCell):
             )
             for name, part in (("nu_log", "nu_log"), ("lambda_im", "im"))
         )
-        self.log_delta = self._add_weight("log_delta", (H,), timescale, recurrent=True)
-        self.C_re, self.C_im = self._add_pair(
+        self.log_delta = self.make_weight("log_delta", (H,), timescale, recurrent=True)
+        self.C_re, self.C_im = self.make_pair(
             "C", (H, n), lambda dtype: initializer((H, 2 * n), dtype), "output"
         )
         self.D = self._add_feedthrough(input_dim)

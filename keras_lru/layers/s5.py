@@ -135,7 +135,7 @@ class S5Cell(Feedthrough, DiagonalCell):
         self.dt_max = float(dt_max)
         self.clip_eigenvalues = bool(clip_eigenvalues)
         self.feedthrough = feedthrough
-        self._set_weight_options(
+        self.set_weight_options(
             input_initializer=input_initializer,
             output_initializer=output_initializer,
             feedthrough_initializer=feedthrough_initializer,
@@ -155,12 +155,12 @@ class S5Cell(Feedthrough, DiagonalCell):
         return self.num_states * (2 if self.conjugate_symmetry else 1)
 
     def build(self, input_shape):
-        input_dim = self._known_input_dim(input_shape)
+        input_dim = self.known_input_dim(input_shape)
         N = self.num_states
         eigenvalues, V = self._initial_basis()
-        timescale = LogTimescale(self.dt_min, self.dt_max, self._seed_for("log_delta"))
+        timescale = LogTimescale(self.dt_min, self.dt_max, self.seed_for("log_delta"))
 
-        self.lambda_re, self.lambda_im = self._add_pair(
+        self.lambda_re, self.lambda_im = self.make_pair(
             "lambda",
             (N,),
             lambda dtype: ops.convert_to_tensor(
@@ -169,15 +169,15 @@ class S5Cell(Feedthrough, DiagonalCell):
             "recurrent",
             recurrent=True,
         )
-        self.log_delta = self._add_weight("log_delta", (N,), timescale, recurrent=True)
-        self.B_re, self.B_im = self._add_pair(
+        self.log_delta = self.make_weight("log_delta", (N,), timescale, recurrent=True)
+        self.B_re, self.B_im = self.make_pair(
             "B",
             (input_dim, N),
             lambda dtype: self._rotated_input_matrix(input_dim, V, dtype),
             "input",
             recurrent=True,
         )
-        self.C_re, self.C_im = self._add_pair(
+        self.C_re, self.C_im = self.make_pair(
             "C",
             (N, self.units),
             lambda dtype: self._rotated_output_matrix(V, dtype),
@@ -212,7 +212,7 @@ class S5Cell(Feedthrough, DiagonalCell):
 
     def _initializer(self, group):
         return getattr(self, f"{group}_initializer") or initializers.LecunNormal(
-            self._seed_for(group)
+            self.seed_for(group)
         )
 
     def _continuous(self):
