@@ -71,18 +71,18 @@ def check_features(builder, task: Task) -> int | None:
         task: A `Task`.
 
     Returns:
-        An integer, with the end token; or `None` where lengths vary.
+        An integer, with the end token; `None` where lengths vary, and for images.
 
     Raises:
         ValueError: If a feature is missing, or is not what the task says.
     """
     infos = [_tensor_info(builder, "keys", key) for key in task.keys]
     for key, info in zip(task.keys, infos, strict=True):
-        wanted = _why_no_input(task, info)
+        wanted = _wanted_input(task, info)
         if wanted:
             raise _bad_feature(builder, "keys", key, wanted, info)
     info = _tensor_info(builder, "target_key", task.target_key)
-    wanted = _why_no_target(task, info)
+    wanted = _wanted_target(task, info)
     if wanted:
         raise _bad_feature(builder, "target_key", task.target_key, wanted, info)
     if task.is_image:
@@ -116,7 +116,7 @@ def _bad_feature(builder, argument, key, wanted, info):
     )
 
 
-def _why_no_input(task, info):
+def _wanted_input(task, info):
     """What a feature of sequences must be, or `None` if it is that."""
     rank = len(info.shape)
     if task.inputs == "pixels":
@@ -130,7 +130,7 @@ def _why_no_input(task, info):
     return None if right else f"numbers (time, {task.features}) with inputs='floats'"
 
 
-def _why_no_target(task, info):
+def _wanted_target(task, info):
     """What the feature of targets must be, or `None` if it is that."""
     shape, where = info.shape, ""
     if task.per_step:

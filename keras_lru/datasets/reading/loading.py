@@ -162,6 +162,7 @@ def load(
         shuffle = split == "train"
     if drop_remainder is None:
         drop_remainder = shuffle
+    # What is wrong is told before anything is prepared.
     tfds_split(task, split)
     if not task.is_image:
         padded_lengths(task, max_length, buckets)

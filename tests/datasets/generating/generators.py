@@ -21,9 +21,16 @@ def logged_noise(indices, log, seconds=0.0):
     return examples
 
 
-def loaded_modules(indices):
-    """What the worker has imported."""
-    return [sorted(sys.modules)] * len(indices)
+def loaded_modules(indices, after):
+    """The examples of `after`, each with what the worker has imported for them."""
+    examples = after(indices)
+    return [(example, sorted(sys.modules)) for example in examples]
+
+
+def with_torch(indices):
+    """As if the examples were computed with PyTorch."""
+    sys.modules["torch"] = sys
+    return list(indices)
 
 
 def chatty(indices):

@@ -21,7 +21,6 @@ from .generators import (
     chatty,
     failing,
     forgetful,
-    loaded_modules,
     logged_noise,
     noise,
     suicidal,
@@ -163,13 +162,6 @@ def test_a_chunk_that_vanishes_while_being_read_is_computed_again(tmp_path):
     for path in chunk_files(tmp_path):
         path.unlink()
     assert [first, *examples] == noise(range(9))
-
-
-def test_workers_import_neither_keras_nor_tfds(tmp_path):
-    examples = generate(loaded_modules, 2, tmp_path, chunk_size=1, processes=2)
-    for modules in examples:
-        assert "keras_lru.datasets.generating.chunks" in modules
-        assert not {"keras", "jax", "tensorflow", "tensorflow_datasets"} & set(modules)
 
 
 def test_what_a_function_prints_does_no_harm(tmp_path):

@@ -52,3 +52,26 @@ def store_texts(data_dir, name, *columns, **splits):
             for split, rows in splits.items()
         },
     )
+
+
+def store_sequences(data_dir, name, features, splits):
+    """Writes examples, dictionaries of arrays, {split: list}."""
+    features = tfds.features.FeaturesDict(features)
+    signature = {
+        key: tf.TensorSpec(info.shape, info.tf_dtype)
+        for key, info in features.get_tensor_info().items()
+    }
+
+    def dataset(examples):
+        return tf.data.Dataset.from_generator(
+            lambda: iter(examples), output_signature=signature
+        )
+
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name,
+        version="1.0.0",
+        data_dir=data_dir,
+        features=features,
+        split_datasets={split: dataset(rows) for split, rows in splits.items()},
+        disable_shuffling=True,
+    )
