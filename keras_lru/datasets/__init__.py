@@ -2,36 +2,24 @@
 
 Importing this package registers them: `tfds.load("lra_listops")` then works, and so
 do `"lra_aan"`, `"lra_pathfinder"` and `"copy_memory"`. `load` gives batches of the
-benchmark's tasks.
+benchmark's tasks, and of one's own.
+
+`generating` computes examples, `building` makes TFDS datasets of them or of fetched
+files, and `reading` gives batches of what is prepared.
 """
 
-try:
-    import tensorflow_datasets  # noqa: F401
-except ImportError as error:
-    raise ImportError(
-        "keras_lru.datasets needs TensorFlow Datasets: "
-        'pip install "keras-lru[datasets]"'
-    ) from error
+import importlib
 
-from keras_lru.datasets.aan import LraAan
-from keras_lru.datasets.copy_memory import CopyMemory, CopyMemoryConfig
-from keras_lru.datasets.listops import ListOpsConfig, LraListops
-from keras_lru.datasets.pathfinder.builder import LraPathfinder, PathfinderConfig
-from keras_lru.datasets.pipelines import load
-from keras_lru.datasets.prepared import num_examples
-from keras_lru.tasks import TASKS, Task, get_task
+import lazy_loader
+import wrapt
 
-__all__ = [
-    "TASKS",
-    "CopyMemory",
-    "CopyMemoryConfig",
-    "ListOpsConfig",
-    "LraAan",
-    "LraListops",
-    "LraPathfinder",
-    "PathfinderConfig",
-    "Task",
-    "get_task",
-    "load",
-    "num_examples",
-]
+# What is public stands in `__init__.pyi`, and is imported when it is asked for:
+# processes that generate examples import neither Keras nor TFDS.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+@wrapt.when_imported("tensorflow_datasets")
+def _register_builders(tfds):
+    """Make the builders known to TFDS, as soon as it is there."""
+    del tfds
+    importlib.import_module(f"{__name__}.building")

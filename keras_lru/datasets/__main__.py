@@ -9,8 +9,8 @@ import sys
 
 import tensorflow_datasets as tfds
 
-from keras_lru import datasets
-from keras_lru.datasets.generated_builder import SPLITS, GeneratedBuilder
+from keras_lru.datasets import building
+from keras_lru.datasets.building.generated_builder import SPLITS, GeneratedBuilder
 
 
 def make_builder(args, parser):
@@ -83,7 +83,7 @@ def make_parser():
 
 
 def _builders():
-    members = (getattr(datasets, name) for name in datasets.__all__)
+    members = (getattr(building, name) for name in building.__all__)
     return {
         member.name: member
         for member in members

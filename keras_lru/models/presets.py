@@ -11,11 +11,11 @@ from keras_lru.checks import (
     check_non_negative,
     check_positive_integer,
 )
+from keras_lru.datasets.tasks import get_task
 from keras_lru.initializers.ring import check_max_phase, check_ring
 from keras_lru.models.classifier import SequenceClassifier
 from keras_lru.models.pair_classifier import PairClassifier
 from keras_lru.models.recurrences import RECURRENCES, make_recurrence
-from keras_lru.tasks import TASKS, get_task
 
 SCALES = ("paper", "small", "tiny")
 
@@ -251,7 +251,7 @@ def get_preset(task: str, scale: str = "paper") -> Preset:
         >>> preset.depth, preset.units, preset.state_size, preset.steps
         (6, 512, 384, 180000)
     """
-    check_choice("task", task, TASKS)
+    check_choice("task", task, _TABLE_9)
     check_choice("scale", scale, SCALES)
     return Preset(
         task=task,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-DUMMY_DATA = Path(__file__).parent / "dummy_data"
+DUMMY_DATA = Path(__file__).parent / "building" / "dummy_data"
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from keras_lru.datasets.__main__ import main
+from keras_lru.datasets.building import generated_builder
 
 from .conftest import DUMMY_DATA
 
@@ -57,6 +58,6 @@ def test_interruption_is_told_without_a_traceback(tmp_path, monkeypatch):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("keras_lru.datasets.generated_builder.generate", interrupted)
+    monkeypatch.setattr(generated_builder, "generate", interrupted)
     with pytest.raises(SystemExit, match="Interrupted"):
         main(["copy_memory", "--data-dir", str(tmp_path)])

@@ -1,4 +1,5 @@
 import importlib
+import subprocess
 import sys
 
 import pytest
@@ -6,14 +7,54 @@ import tensorflow_datasets as tfds
 
 import keras_lru.datasets  # noqa: F401
 
+NAMES = {"copy_memory", "lra_aan", "lra_listops", "lra_pathfinder"}
+
+
+def printed(code):
+    """What the code prints in an interpreter of its own."""
+    process = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    return process.stdout.splitlines()
+
 
 def test_importing_registers_the_builders():
-    names = {"copy_memory", "lra_aan", "lra_listops", "lra_pathfinder"}
-    assert names <= set(tfds.list_builders())
+    assert set(tfds.list_builders()) >= NAMES
 
 
-def test_without_tfds_says_what_to_install(monkeypatch):
-    monkeypatch.delitem(sys.modules, "keras_lru.datasets")
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import keras_lru.datasets, tensorflow_datasets as tfds",
+        "import tensorflow_datasets as tfds, keras_lru.datasets",
+        # Half imported when TFDS is.
+        "import keras_lru.datasets.building.aan, tensorflow_datasets as tfds",
+    ],
+)
+def test_builders_are_registered_whatever_is_imported_first(imports):
+    # Those of others are looked up in files, for seconds.
+    listed = "tfds.list_builders(with_community_datasets=False)"
+    assert set(printed(f"{imports}\nprint(*{listed}, sep='\\n')")) >= NAMES
+
+
+def test_what_is_known_without_tfds_is_had_without_it():
+    code = """
+import sys
+sys.modules["tensorflow_datasets"] = None
+from keras_lru.datasets import TASKS, Task, get_task
+print(get_task("text").dataset)
+import keras_lru.datasets.generating.parallel
+print(*sys.modules.keys() & {"keras", "jax", "tensorflow", "torch"})
+"""
+    assert printed(code) == ["imdb_reviews", ""]
+
+
+@pytest.mark.parametrize("name", ["load", "num_examples", "LraAan", "ListOpsConfig"])
+def test_without_tfds_says_what_to_install(monkeypatch, name):
+    for module in [*sys.modules]:
+        if module.startswith("keras_lru.datasets"):
+            monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    datasets = importlib.import_module("keras_lru.datasets")
     with pytest.raises(ImportError, match=r'pip install "keras-lru\[datasets\]"'):
-        importlib.import_module("keras_lru.datasets")
+        getattr(datasets, name)

@@ -1,0 +1,26 @@
+from .building import (
+    CopyMemory,
+    CopyMemoryConfig,
+    ListOpsConfig,
+    LraAan,
+    LraListops,
+    LraPathfinder,
+    PathfinderConfig,
+)
+from .reading import load, num_examples
+from .tasks import TASKS, Task, get_task
+
+__all__ = [
+    "TASKS",
+    "CopyMemory",
+    "CopyMemoryConfig",
+    "ListOpsConfig",
+    "LraAan",
+    "LraListops",
+    "LraPathfinder",
+    "PathfinderConfig",
+    "Task",
+    "get_task",
+    "load",
+    "num_examples",
+]

@@ -1,0 +1,1 @@
+"""What computes examples, in worker processes that need NumPy and Pillow alone."""

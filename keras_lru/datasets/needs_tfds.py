@@ -1,0 +1,9 @@
+"""Importing this says what to install where TensorFlow Datasets is missing."""
+
+try:
+    import tensorflow_datasets  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        "keras_lru.datasets needs TensorFlow Datasets: "
+        'pip install "keras-lru[datasets]"'
+    ) from error

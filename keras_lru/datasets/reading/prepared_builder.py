@@ -1,0 +1,78 @@
+"""Where a task's examples lie, prepared by TFDS; if not, how to prepare them."""
+
+import shlex
+
+import tensorflow_datasets as tfds
+
+from keras_lru.datasets.reading.dataset_checks import check_split, tfds_split
+from keras_lru.datasets.tasks import Task, get_task
+
+
+def prepared_builder(task: Task, config=None, data_dir=None, download: bool = False):
+    """The TFDS builder of a task's dataset, if there is something to read.
+
+    Args:
+        task: A `Task`.
+        config: As of `load`.
+        data_dir: As of `load`.
+        download: As of `load`.
+
+    Returns:
+        A `tfds.core.DatasetBuilder`.
+
+    Raises:
+        FileNotFoundError: If the dataset is not prepared, and `download` is `False`;
+            says how to prepare it.
+    """
+    name, _, default = task.dataset.partition("/")
+    builder = tfds.builder(name, config=config or default or None, data_dir=data_dir)
+    if download:
+        builder.download_and_prepare()
+    if not builder.is_prepared():
+        raise FileNotFoundError(
+            f"{builder.info.full_name} must be prepared in {builder.data_dir}. "
+            f"{_how_to_prepare(builder)}"
+        )
+    return builder
+
+
+def _how_to_prepare(builder):
+    config = getattr(builder.builder_config, "name", None)
+    root = shlex.quote(str(builder.data_dir_root))
+    if not type(builder).__module__.startswith("keras_lru."):
+        name = f"{builder.name}/{config}" if config else builder.name
+        return (
+            f"`tfds.load({name!r}, data_dir={str(builder.data_dir_root)!r})` downloads "
+            "and prepares it, and so does `download=True`."
+        )
+    if config is not None and config not in builder.builder_configs:
+        return "`download=True` prepares it."
+    words = [f"python -m keras_lru.datasets {builder.name}"]
+    words += [f"--config {config}"] if config else []
+    command = " ".join([*words, "--data-dir", root])
+    manual = builder.MANUAL_DOWNLOAD_INSTRUCTIONS
+    manual = f" {manual}" if manual else ""
+    return f"`{command}` prepares it, and so does `download=True`.{manual}"
+
+
+def num_examples(task: str | Task, split: str, *, config=None, data_dir=None) -> int:
+    """How many examples a split has, from TFDS's records: nothing is read.
+
+    Args:
+        task: As of `load`.
+        split: As of `load`.
+        config: As of `load`.
+        data_dir: As of `load`.
+
+    Returns:
+        An integer. With `batch_size` it gives the steps of an epoch: that many times
+        `batch_size` fits, and one more without `drop_remainder` if some are left.
+
+    Raises:
+        ValueError: If there is no such task or split.
+        FileNotFoundError: If the dataset is not prepared.
+    """
+    task = get_task(task)
+    tfds_split(task, split)
+    builder = prepared_builder(task, config, data_dir)
+    return check_split(builder, task, split)
