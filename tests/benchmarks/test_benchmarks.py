@@ -114,13 +114,16 @@ def test_imports_run_one_way():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", ["smnist", "retrieval"])
-def test_input_is_timed_beside_a_training_step(benchmarks, task):
+@pytest.mark.parametrize(
+    ("task", "shorter"),
+    [("smnist", {"downsample": 4}), ("retrieval", {"max_length": 64})],
+)
+def test_input_is_timed_beside_a_training_step(benchmarks, task, shorter):
     from benchmarks.input_cases import input_candidates
     from keras_lru.models import get_preset
 
     small = {"depth": 1, "units": 8, "state_size": 8, "batch_size": 4}
-    preset = dataclasses.replace(get_preset(task, "tiny"), **small)
+    preset = dataclasses.replace(get_preset(task, "tiny"), **small, **shorter)
     candidates = input_candidates(preset, 2)
     assert list(candidates) == ["20 batches", "training step"]
     for candidate in candidates.values():

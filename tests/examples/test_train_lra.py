@@ -15,7 +15,7 @@ import pytest
 from tests.examples.running import EXAMPLES, run_here, run_process
 
 SCRIPT = EXAMPLES / "train_lra.py"
-SMALL = ("units=8", "state_size=8", "depth=1", "config=tiny", "batch_size=8")
+SMALL = ("units=8", "state_size=8", "depth=1", "config=tiny", "batch_size=20")
 STEPS = ("--steps", "80", "--validate-every", "20")
 # Four CPU devices, on both backends, before either starts.
 FOUR_DEVICES = """
