@@ -117,6 +117,7 @@ def test_imports_run_one_way():
 @pytest.mark.parametrize(
     ("task", "shorter"),
     [("smnist", {"downsample": 4}), ("retrieval", {"max_length": 64})],
+    ids=["smnist", "retrieval"],
 )
 def test_input_is_timed_beside_a_training_step(benchmarks, task, shorter):
     from benchmarks.input_cases import input_candidates
