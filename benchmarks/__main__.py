@@ -1,4 +1,4 @@
-"""Measure a suite: `python -m benchmarks --suite cpu --backend jax`."""
+"""Measure a suite: `python -m benchmarks --suite cpu`."""
 
 import argparse
 import json
@@ -13,15 +13,26 @@ def parse_args():
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--suite", choices=SUITES, default="cpu")
-    parser.add_argument("--backend", choices=["jax", "tensorflow"], default="jax")
+    parser.add_argument(
+        "--backend",
+        choices=["jax", "tensorflow"],
+        help="default: Keras's own choice, KERAS_BACKEND or ~/.keras/keras.json",
+    )
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--only", default="", help="cases whose name contains this")
     parser.add_argument("--output-dir", type=Path, default=Path("runs/benchmarks"))
     args = parser.parse_args()
-    if args.suite == "tpu-aot" and args.backend != "jax":
-        parser.error(
-            "--suite tpu-aot compiles with JAX. Received: --backend tensorflow"
-        )
+    if args.suite == "tpu-aot":
+        # Keras writes keras.json unasked: only these two are somebody's choice.
+        variable = os.environ.get("KERAS_BACKEND")
+        chosen = args.backend or variable or "jax"
+        if chosen != "jax":
+            source = "--backend " if args.backend else "KERAS_BACKEND="
+            parser.error(
+                "--suite tpu-aot compiles with JAX: choose it with --backend jax. "
+                f"Received: {source}{chosen}"
+            )
+        args.backend = "jax"
     if args.rounds < 1:
         parser.error(f"--rounds must be at least 1. Received: {args.rounds}")
     return args
@@ -66,7 +77,7 @@ def main(args):
             report["results"] = serving.run(args.only, args.rounds)
         else:
             from benchmarks import runner
-            from benchmarks.registry import cases
+            from benchmarks.suites import cases
 
             report["results"] = [
                 runner.run_case(case, args.rounds)
@@ -85,10 +96,18 @@ def main(args):
 
 if __name__ == "__main__":
     args = parse_args()
-    os.environ["KERAS_BACKEND"] = args.backend
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if args.suite == "tpu-aot":
         from benchmarks.tpu import ENVIRONMENT
 
         os.environ.update(ENVIRONMENT)
+    # Keras chooses its backend when it is imported.
+    if args.backend is not None:
+        os.environ["KERAS_BACKEND"] = args.backend
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import keras
+
+    args.backend = keras.backend.backend()
+    reason = ", as tpu-aot compiles with JAX" if args.suite == "tpu-aot" else ""
+    print(f"Backend: {args.backend}{reason}", flush=True)
+
     main(args)

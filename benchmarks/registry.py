@@ -1,4 +1,4 @@
-"""The registry of cases."""
+"""Cases, and the suites that they are registered in."""
 
 from dataclasses import dataclass, field
 
@@ -50,11 +50,6 @@ def case(name, *targets, suites=("cpu",), backends=("jax", "tensorflow"), tokens
     return register
 
 
-def cases(suite):
-    """The cases of `suite` that this backend runs."""
-    if suite == "input":
-        # TFDS takes seconds to import.
-        from benchmarks import input_cases  # noqa: F401
-    else:
-        from benchmarks import layer_cases, model_cases  # noqa: F401
-    return _CASES[suite]
+def registered(suite):
+    """The cases of `suite`, of the modules imported so far, that this backend runs."""
+    return list(_CASES[suite])

@@ -13,6 +13,7 @@ paper's column where the task is the paper's) and ablation.png.
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -67,7 +68,11 @@ def parse_args():
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="NAME=VALUE", help="change the preset"
     )
-    parser.add_argument("--backend", choices=["jax", "tensorflow"], default="jax")
+    parser.add_argument(
+        "--backend",
+        choices=["jax", "tensorflow"],
+        help="default: Keras's own choice, KERAS_BACKEND or ~/.keras/keras.json",
+    )
     parser.add_argument("--data-dir", help="where TFDS keeps data; its default")
     parser.add_argument("--directory", type=Path, help="default: runs/ablation/…")
     args = parser.parse_args()
@@ -172,8 +177,18 @@ def main(args):
 
 
 if __name__ == "__main__":
+    args = parse_args()
+    # Keras chooses its backend when it is imported.
+    if args.backend is not None:
+        os.environ["KERAS_BACKEND"] = args.backend
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import keras
+
+    args.backend = keras.backend.backend()
+    print(f"Backend: {args.backend}", flush=True)
+
     try:
-        main(parse_args())
+        main(args)
     except subprocess.CalledProcessError as error:
         sys.exit(f"ablation.py: a run failed: {error}")
     except KeyboardInterrupt:

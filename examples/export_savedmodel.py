@@ -1,7 +1,7 @@
 """Train a forecaster, export it for streams, and stream from it with TensorFlow alone.
 
-    python examples/export_savedmodel.py                       # trained on JAX
-    python examples/export_savedmodel.py --backend tensorflow
+    python examples/export_savedmodel.py           # on the backend that Keras chooses
+    python examples/export_savedmodel.py --backend jax
 
 The series is made here: two waves whose periods drift, and noise. A model of two
 residual LRU blocks learns to predict its next value. Then the folder that
@@ -57,7 +57,11 @@ def parse_args():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--backend", choices=["jax", "tensorflow"], default="jax")
+    parser.add_argument(
+        "--backend",
+        choices=["jax", "tensorflow"],
+        help="default: Keras's own choice, KERAS_BACKEND or ~/.keras/keras.json",
+    )
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument(
         "--output-dir", type=Path, default=Path("runs/export_savedmodel")
@@ -136,10 +140,15 @@ def main(args):
 
 if __name__ == "__main__":
     args = parse_args()
-    # Keras reads its backend when it is imported.
-    os.environ["KERAS_BACKEND"] = args.backend
+    # Keras chooses its backend when it is imported.
+    if args.backend is not None:
+        os.environ["KERAS_BACKEND"] = args.backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import keras
+
+    args.backend = keras.backend.backend()
+    print(f"Backend: {args.backend}", flush=True)
+
     import numpy as np
 
     import keras_lru

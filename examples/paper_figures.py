@@ -1,7 +1,7 @@
 """Draw figures of the LRU paper, and check by a number what each of them shows.
 
-    python examples/paper_figures.py                         # all, on JAX
-    python examples/paper_figures.py --figures 2 3 4 9 --backend tensorflow
+    python examples/paper_figures.py          # all, on the backend that Keras chooses
+    python examples/paper_figures.py --figures 2 3 4 9 --backend jax
 
 The figures are those of Orvieto et al., 2023, https://arxiv.org/abs/2303.06349:
 
@@ -31,7 +31,11 @@ def parse_args():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--backend", choices=["jax", "tensorflow"], default="jax")
+    parser.add_argument(
+        "--backend",
+        choices=["jax", "tensorflow"],
+        help="default: Keras's own choice, KERAS_BACKEND or ~/.keras/keras.json",
+    )
     parser.add_argument(
         "--figures", nargs="+", default=["all"], choices=["all", *FIGURES]
     )
@@ -426,10 +430,15 @@ def main(args):
 
 if __name__ == "__main__":
     args = parse_args()
-    # Keras reads its backend when it is imported.
-    os.environ["KERAS_BACKEND"] = args.backend
+    # Keras chooses its backend when it is imported.
+    if args.backend is not None:
+        os.environ["KERAS_BACKEND"] = args.backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import keras
+
+    args.backend = keras.backend.backend()
+    print(f"Backend: {args.backend}", flush=True)
+
     import matplotlib
     import numpy as np
 

@@ -4,8 +4,8 @@ The data are the 1 797 digits that come inside scikit-learn, so no network is ne
 Each 8 × 8 image is read as a sequence of 64 pixels, one number a step, row by row: the
 model has to remember the first row when it sees the last.
 
-    python examples/quickstart.py                       # JAX
-    python examples/quickstart.py --backend tensorflow
+    python examples/quickstart.py                  # on the backend that Keras chooses
+    python examples/quickstart.py --backend jax
 
 About a minute on two CPU cores; test accuracy above 98 %. Into `--output-dir` go
 `quickstart.png` (the eigenvalues before and after training, and the accuracy curve),
@@ -35,7 +35,11 @@ def parse_args():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--backend", choices=["jax", "tensorflow"], default="jax")
+    parser.add_argument(
+        "--backend",
+        choices=["jax", "tensorflow"],
+        help="default: Keras's own choice, KERAS_BACKEND or ~/.keras/keras.json",
+    )
     parser.add_argument("--epochs", type=int, default=18)
     parser.add_argument("--output-dir", type=Path, default=Path("runs/quickstart"))
     parser.add_argument("--seed", type=int, default=0)
@@ -160,10 +164,15 @@ def main(args):
 
 if __name__ == "__main__":
     args = parse_args()
-    # Keras reads its backend when it is imported.
-    os.environ["KERAS_BACKEND"] = args.backend
+    # Keras chooses its backend when it is imported.
+    if args.backend is not None:
+        os.environ["KERAS_BACKEND"] = args.backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import keras
+
+    args.backend = keras.backend.backend()
+    print(f"Backend: {args.backend}", flush=True)
+
     import numpy as np
 
     import keras_lru

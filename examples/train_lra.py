@@ -1,7 +1,7 @@
 """Train a deep LRU, or another recurrence, on a task of the Long Range Arena.
 
     python examples/train_lra.py --task listops --scale tiny
-    python examples/train_lra.py --task smnist --scale small --backend tensorflow
+    python examples/train_lra.py --task smnist --scale small --backend jax
     python examples/train_lra.py --task pathfinder --distribute
 
 Tasks: scifar, listops, text, retrieval, pathfinder, pathx, smnist, psmnist. Model,
@@ -47,7 +47,11 @@ def parse_args():
     parser.add_argument(
         "--hyperparameters", type=Path, help="JSON of more such names and values"
     )
-    parser.add_argument("--backend", choices=["jax", "tensorflow"], default="jax")
+    parser.add_argument(
+        "--backend",
+        choices=["jax", "tensorflow"],
+        help="default: Keras's own choice, KERAS_BACKEND or ~/.keras/keras.json",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data-dir", help="where TFDS keeps data; its default")
     parser.add_argument(
@@ -344,10 +348,15 @@ def main(args):
 
 if __name__ == "__main__":
     args = parse_args()
-    # Keras reads its backend when it is imported.
-    os.environ["KERAS_BACKEND"] = args.backend
+    # Keras chooses its backend when it is imported.
+    if args.backend is not None:
+        os.environ["KERAS_BACKEND"] = args.backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import keras
+
+    args.backend = keras.backend.backend()
+    print(f"Backend: {args.backend}", flush=True)
+
     import numpy as np
     import tensorflow as tf
 

@@ -59,7 +59,11 @@ def parse_args():
     parser.add_argument(
         "--also", nargs="+", choices=sorted(SPACES), default=[], help="searched too"
     )
-    parser.add_argument("--backend", choices=["jax", "tensorflow"], default="jax")
+    parser.add_argument(
+        "--backend",
+        choices=["jax", "tensorflow"],
+        help="default: Keras's own choice, KERAS_BACKEND or ~/.keras/keras.json",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data-dir", help="where TFDS keeps data; its default")
     parser.add_argument("--directory", type=Path, help="default: runs/tune/…")
@@ -253,9 +257,15 @@ def main(args):
 
 if __name__ == "__main__":
     args = parse_args()
-    # Keras reads its backend when it is imported.
-    os.environ["KERAS_BACKEND"] = args.backend
+    # Keras chooses its backend when it is imported.
+    if args.backend is not None:
+        os.environ["KERAS_BACKEND"] = args.backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import keras
+
+    args.backend = keras.backend.backend()
+    print(f"Backend: {args.backend}", flush=True)
+
     import keras_tuner
     import matplotlib
     import numpy as np

@@ -1,4 +1,4 @@
-"""Names that have moved: found where they were, with a warning, for one version."""
+"""Names that have moved: found where they were, with a warning, until 0.3."""
 
 import importlib
 import warnings
@@ -23,7 +23,7 @@ def moved_names(module, places):
     ...     warnings.simplefilter("always")
     ...     tau = __getattr__("tau")
     >>> print(caught[0].message)
-    `geometry.tau` has moved: use `math.tau`. The old name goes with the next version.
+    `geometry.tau` has moved: use `math.tau`. The old name goes in 0.3.
     """
 
     def find(name):
@@ -32,7 +32,7 @@ def moved_names(module, places):
         place = places[name]
         warnings.warn(
             f"`{module}.{name}` has moved: use `{place}.{name}`. "
-            "The old name goes with the next version.",
+            "The old name goes in 0.3.",
             DeprecationWarning,
             stacklevel=2,
         )

@@ -1,28 +1,20 @@
 """The main job, run as a user runs it."""
 
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "quickstart.py"
+from tests.examples.running import EXAMPLES, run_process
 
-
-def _run(*arguments):
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+SCRIPT = EXAMPLES / "quickstart.py"
 
 
 @pytest.mark.slow
 def test_trains_draws_exports_and_reloads(tmp_path, backend):
-    process = _run("--backend", backend, "--output-dir", tmp_path)
+    environment = {"KERAS_BACKEND": backend}
+    process = run_process(SCRIPT, "--output-dir", tmp_path, environment=environment)
     assert process.returncode == 0, process.stderr
+    assert process.stdout.startswith(f"Backend: {backend}\n")
     assert float(re.search(r"Test accuracy: ([\d.]+) %", process.stdout)[1]) >= 98
     difference = re.search(r"largest difference ([\d.e+-]+)", process.stdout)[1]
     # Two compilations of one float32 model.
@@ -33,7 +25,7 @@ def test_trains_draws_exports_and_reloads(tmp_path, backend):
 
 
 def test_bad_arguments_are_refused_before_work_starts(tmp_path):
-    process = _run("--epochs", 0, "--output-dir", tmp_path / "out")
+    process = run_process(SCRIPT, "--epochs", 0, "--output-dir", tmp_path / "out")
     assert process.returncode == 2
     assert "--epochs must be at least 1. Received: 0" in process.stderr
     assert not (tmp_path / "out").exists()
