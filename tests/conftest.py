@@ -12,8 +12,35 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
+import pathlib
+
 import keras
 import pytest
+
+# No Keras runs in these: once is enough, with the suite of the first backend.
+WITHOUT_BACKEND = [
+    pathlib.Path(__file__).parents[1] / path
+    for path in (
+        "keras_lru/datasets/building",
+        "keras_lru/datasets/generating",
+        "tests/datasets/building",
+        "tests/datasets/generating",
+        "tests/test_project_files.py",
+    )
+]
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out of the second backend's suite what no backend runs in."""
+    if keras.backend.backend() == "jax":
+        return
+    left_out = [
+        item
+        for item in items
+        if any(item.path.is_relative_to(path) for path in WITHOUT_BACKEND)
+    ]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(autouse=True)
