@@ -9,10 +9,9 @@ from keras_lru.datasets.batches import Batches
 from keras_lru.datasets.examples import Examples
 from keras_lru.datasets.pipelines import make_dataset, padded_lengths
 from keras_lru.datasets.sequences import Sequences
-from keras_lru.models import get_preset
+from keras_lru.experiments import get_preset, make_optimizer
 from keras_lru.ops import backend
 from keras_lru.tasks import TASKS
-from keras_lru.training import make_optimizer
 
 _BATCHES = 20
 # Without an accelerator, a step on so few examples must outlast whole batches.

@@ -13,11 +13,12 @@ from keras_lru.checks import (
     check_non_negative_integer,
     check_positive_integer,
 )
+from keras_lru.experiments import Preset
+from keras_lru.experiments.data import load_preset_data
 from keras_lru.layers.copies import derive_seed
-from keras_lru.models import PairClassifier, Preset, SequenceClassifier
+from keras_lru.models import PairClassifier, SequenceClassifier
 from keras_lru.ops.backend import drop_compiled_programs
 from keras_lru.training import AdamW, warmup_cosine
-from keras_lru.tuner.data import load_preset_data
 from keras_lru.tuner.ring import RING, ring_hyperparameters
 from keras_lru.tuner.schedule import TrialSchedule
 from keras_lru.tuner.spaces import check_space, suggest
@@ -50,7 +51,7 @@ class LRUHyperModel(keras_tuner.HyperModel):
     Either a preset, which brings its data and its number of steps:
 
     ```python
-    preset = keras_lru.models.get_preset("smnist", "tiny")
+    preset = keras_lru.experiments.get_preset("smnist", "tiny")
     hypermodel = LRUHyperModel(preset, state_size=(16, 64), seed=0)
     tuner = keras_tuner.RandomSearch(hypermodel, "val_accuracy", max_trials=20, seed=0)
     tuner.search()
@@ -82,7 +83,7 @@ class LRUHyperModel(keras_tuner.HyperModel):
     `max_consecutive_failed_trials`.
 
     Args:
-        preset: A `keras_lru.models.Preset`.
+        preset: A `keras_lru.experiments.Preset`.
         model: In place of a preset, a class of `keras_lru.models`, or a function that
             takes its arguments and returns a model.
         arguments: Arguments of the model that are not searched. In place of the
@@ -123,7 +124,7 @@ class LRUHyperModel(keras_tuner.HyperModel):
 
     Example:
         >>> import keras_tuner
-        >>> from keras_lru.models import get_preset
+        >>> from keras_lru.experiments import get_preset
         >>> from keras_lru.tuner import LRUHyperModel
         >>> hypermodel = LRUHyperModel(get_preset("listops", "tiny"), depth=(1, 3))
         >>> hp = keras_tuner.HyperParameters()
@@ -230,7 +231,7 @@ class LRUHyperModel(keras_tuner.HyperModel):
 
         Example:
             >>> import keras_tuner
-            >>> from keras_lru.models import get_preset
+            >>> from keras_lru.experiments import get_preset
             >>> from keras_lru.tuner import LRUHyperModel
             >>> hypermodel = LRUHyperModel(get_preset("scifar"), ring=False)
             >>> settings = hypermodel.resolve(keras_tuner.HyperParameters())
@@ -396,12 +397,12 @@ class LRUHyperModel(keras_tuner.HyperModel):
         elif self.preset is not None:
             data = load_preset_data(
                 self.preset,
-                batch_size,
-                epochs,
-                initial_epoch,
-                steps_per_epoch,
-                validation_data is None,
-                {"seed": self.seed or 0, **self._data_options},
+                batch_size=batch_size,
+                epochs=epochs,
+                initial_epoch=initial_epoch,
+                steps_per_epoch=steps_per_epoch,
+                validates=validation_data is None,
+                options={"seed": self.seed or 0, **self._data_options},
             )
         else:
             raise FatalValueError(

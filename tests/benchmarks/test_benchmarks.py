@@ -86,7 +86,7 @@ def test_suites_have_cases(benchmarks):
 @pytest.mark.parametrize("task", ["smnist", "retrieval"])
 def test_input_is_timed_beside_a_training_step(benchmarks, task):
     from benchmarks.input_cases import input_candidates
-    from keras_lru.models import get_preset
+    from keras_lru.experiments import get_preset
 
     preset = dataclasses.replace(get_preset(task, "tiny"), depth=1, batch_size=4)
     candidates = input_candidates(preset, 2)

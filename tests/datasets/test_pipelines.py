@@ -9,7 +9,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from keras_lru.datasets import ListOpsConfig, LraAan, Task, load
-from keras_lru.models import get_preset
+from keras_lru.experiments import get_preset
 from keras_lru.tasks import TASKS
 
 from .conftest import DUMMY_DATA

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_lru.models import Preset
+from keras_lru.experiments import Preset
 from tests.examples.running import run_here
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "tune_ring.py"
