@@ -9,6 +9,10 @@ from keras_lru.layers.copies import derive_seed
 from keras_lru.ops.projection import feed_through, project
 
 FEEDTHROUGHS = ("auto", "vector", "matrix", "none")
+_RECURRENT = (
+    *("nu_log", "theta_log", "gamma_log", "nu", "theta", "lambda_re", "lambda_im"),
+    *("log_delta", "Lambda", "A", "B", "B_re", "B_im"),
+)
 _KINDS = {
     "initializer": initializers,
     "regularizer": regularizers,
@@ -65,7 +69,7 @@ class RecurrentCell(keras.layers.Layer):
         return "float32" if half else self.variable_dtype
 
     def _add_weight(self, name, shape, initializer, group=None):
-        return self.add_weight(
+        weight = self.add_weight(
             name=name,
             shape=shape,
             initializer=initializer,
@@ -74,6 +78,8 @@ class RecurrentCell(keras.layers.Layer):
             regularizer=group and getattr(self, f"{group}_regularizer"),
             constraint=group and getattr(self, f"{group}_constraint"),
         )
+        weight.is_recurrent = name in _RECURRENT
+        return weight
 
     def _resolve_feedthrough(self, input_dim):
         """`self.feedthrough` for inputs of these features, "auto" no more."""
