@@ -12,8 +12,7 @@ from keras_lru.datasets.reading.loading import padded_lengths
 from keras_lru.datasets.reading.ragged_sequences import RaggedSequences
 from keras_lru.datasets.reading.split_in_memory import Examples
 from keras_lru.datasets.tasks import TASKS
-from keras_lru.models import get_preset
-from keras_lru.training import make_optimizer
+from keras_lru.experiments import get_preset, make_optimizer
 
 _BATCHES = 20
 # Without an accelerator, a step on so few examples must outlast whole batches.

@@ -5,10 +5,10 @@
     python examples/train_lra.py --task pathfinder --distribute
 
 Tasks: scifar, listops, text, retrieval, pathfinder, pathx, smnist, psmnist. Model,
-batch size, optimizer and schedule are those of `keras_lru.models.get_preset`: at scale
-"paper" the LRU paper's (Table 9), at "small" for an hour or so on a CPU, at "tiny" for
-minutes. `--set` changes anything in it: `--set depth=2 learning_rate=0.002`. Missing
-data are downloaded, or generated.
+batch size, optimizer and schedule are those of `keras_lru.experiments.get_preset`: at
+scale "paper" the LRU paper's (Table 9), at "small" for an hour or so on a CPU, at
+"tiny" for minutes. `--set` changes anything in it: `--set depth=2 learning_rate=0.002`.
+Missing data are downloaded, or generated.
 
 Every `--validate-every` steps training is validated and saved. After Ctrl-C, or
 kill -9, the same command with `--resume` goes on with the same loss curve.
@@ -361,8 +361,8 @@ if __name__ == "__main__":
     import tensorflow as tf
 
     from keras_lru.datasets import load, num_examples
-    from keras_lru.models import get_preset
-    from keras_lru.training import TrainingCheckpoint, data_parallel, make_optimizer
+    from keras_lru.experiments import get_preset, make_optimizer
+    from keras_lru.training import TrainingCheckpoint, data_parallel
 
     try:
         main(args)

@@ -5,9 +5,10 @@
     python examples/tune_ring.py --task listops --also state_size dropout
 
 Tasks: digits (1 797 images that come with scikit-learn, no network needed), or one of
-`keras_lru.models.get_preset`, at `--scale`. A trial is a training run of `--epochs`,
-its score the best accuracy on validation data. The first line takes about two minutes
-on two CPU cores. `--tuner grid` goes through the rings of the paper's Table 5.
+`keras_lru.experiments.get_preset`, at `--scale`. A trial is a training run of
+`--epochs`, its score the best accuracy on validation data. The first line takes about
+two minutes on two CPU cores. `--tuner grid` goes through the rings of the paper's
+Table 5.
 
 Into `--directory` go KerasTuner's own files, trials.csv, trials.json, ring.png
 (accuracy over r_min and r_max, as in the paper's Table 5, and against max_phase),
@@ -274,8 +275,7 @@ if __name__ == "__main__":
     import matplotlib.pyplot as plt
 
     from keras_lru import SequenceClassifier
-    from keras_lru.models import get_preset
-    from keras_lru.models.recurrences import make_recurrence
+    from keras_lru.experiments import get_preset, make_recurrence
     from keras_lru.tuner import LRUHyperModel, trial_table
     from keras_lru.visualization import plot_eigenvalues
 

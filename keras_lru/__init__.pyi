@@ -1,4 +1,4 @@
-from . import export, initializers, layers, models, ops, training
+from . import experiments, export, initializers, layers, models, ops, training
 from .layers import (
     LRU,
     RGLRU,
@@ -37,6 +37,7 @@ __all__ = [
     "S5Cell",
     "SequenceClassifier",
     "SequenceRegressor",
+    "experiments",
     "export",
     "initializers",
     "layers",

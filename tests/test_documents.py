@@ -38,6 +38,7 @@ def test_readme_commands_are_where_ci_looks_for_them():
     [
         "convert",
         "datasets",
+        "experiments",
         "export",
         "layers",
         "models",

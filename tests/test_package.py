@@ -26,6 +26,7 @@ PUBLIC = {
         "S5Cell",
         "SequenceClassifier",
         "SequenceRegressor",
+        "experiments",
         "export",
         "initializers",
         "layers",
@@ -47,6 +48,12 @@ PUBLIC = {
         "get_task",
         "load",
         "num_examples",
+    ],
+    "keras_lru.experiments": [
+        "Preset",
+        "get_preset",
+        "make_optimizer",
+        "make_recurrence",
     ],
     "keras_lru.export": ["export_saved_model"],
     "keras_lru.initializers": [
@@ -72,10 +79,8 @@ PUBLIC = {
     "keras_lru.models": [
         "LRUBackbone",
         "PairClassifier",
-        "Preset",
         "SequenceClassifier",
         "SequenceRegressor",
-        "get_preset",
     ],
     "keras_lru.ops": ["associative_scan", "diagonal_ssm", "linear_recurrence"],
     "keras_lru.training": [
@@ -83,7 +88,6 @@ PUBLIC = {
         "AdamW",
         "TrainingCheckpoint",
         "data_parallel",
-        "make_optimizer",
         "warmup_cosine",
     ],
     "keras_lru.tuner": ["LRUHyperModel", "ring_hyperparameters", "trial_table"],
@@ -117,6 +121,18 @@ def test_every_part_of_the_package_says_what_is_public():
         "keras_lru.saved_model_folder",
     }
     assert parts - inner == PUBLIC.keys() - {"keras_lru"}
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [("models", "Preset"), ("models", "get_preset"), ("training", "make_optimizer")],
+)
+def test_names_that_moved_to_the_experiments_are_where_they_were(module, name):
+    old = importlib.import_module(f"keras_lru.{module}")
+    message = rf"`keras_lru.{module}.{name}` has moved: use `keras_lru.experiments"
+    with pytest.warns(DeprecationWarning, match=message):
+        found = getattr(old, name)
+    assert found is getattr(keras_lru.experiments, name)
 
 
 def test_import_brings_nothing_that_keras_does_not():

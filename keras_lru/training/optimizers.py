@@ -22,18 +22,27 @@ RECURRENT_VARIABLES = (
     "B_re",
     "B_im",
 )
-"""Names of recurrent parameters: the paper's, and those of the baselines."""
+"""Names of the recurrent weights of this library's layers, to pass to `AdamW` as
+`recurrent_variables`: the paper's, and those of the baselines."""
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
 class AdamW(keras.optimizers.AdamW):
-    """AdamW that treats the parameters of a recurrence apart.
+    """AdamW that treats the weights of a recurrence apart.
 
-    The variables named in `recurrent_variables` get the learning rate times
-    `recurrent_lr_factor` and no weight decay. Every other variable is updated
-    exactly as by `keras.optimizers.AdamW`, and so are all of them when none is
-    named in `recurrent_variables`. The paper (appendix D, table 9) uses factors
-    from 0.1 to 0.5.
+    Recurrent variables get the learning rate times `recurrent_lr_factor` and no weight
+    decay. Every other variable is updated exactly as by `keras.optimizers.AdamW`, and
+    so are all of them when none is recurrent. The paper (appendix D, table 9) uses
+    factors from 0.1 to 0.5.
+
+    A variable is recurrent if it has an attribute `is_recurrent` that is true. The
+    layers of this library mark their weights so: B and all that the eigenvalues are
+    made of. A layer of one's own does it in `build`:
+
+    ```python
+    self.decay = self.add_weight(shape=(units,), name="decay")
+    self.decay.is_recurrent = True
+    ```
 
     Args:
         learning_rate: A float, a `keras.optimizers.schedules.LearningRateSchedule`,
@@ -43,16 +52,17 @@ class AdamW(keras.optimizers.AdamW):
             recurrent. Defaults to `0.05`, the paper's.
         recurrent_lr_factor: Float, at least 0. What the learning rate of recurrent
             variables is multiplied by; 0 freezes them. Defaults to `1.0`.
-        recurrent_variables: Iterable of strings, the names of recurrent variables.
-            A name is the last part of a variable's path: `"nu_log"` stands for the
-            `nu_log` of every layer. Defaults to `RECURRENT_VARIABLES`, the names
-            that the layers of this library use.
+        recurrent_variables: Iterable of strings, the names of recurrent variables, in
+            place of the marks, which then count for nothing. A name is the last part
+            of a variable's path: `"nu_log"` stands for the `nu_log` of every layer.
+            `RECURRENT_VARIABLES` are those of this library's layers. Defaults to
+            `None`, the marked variables.
         **kwargs: Arguments of `keras.optimizers.AdamW`, such as `beta_1`,
             `global_clipnorm`, `use_ema` and `gradient_accumulation_steps`.
 
     Raises:
         ValueError: If `recurrent_lr_factor` is not a finite number of at least 0, if
-            `recurrent_variables` is not an iterable of names, or if
+            `recurrent_variables` is neither `None` nor an iterable of names, or if
             `keras.optimizers.AdamW` refuses another argument.
 
     References:
@@ -65,6 +75,7 @@ class AdamW(keras.optimizers.AdamW):
         >>> import keras
         >>> from keras_lru.training import AdamW
         >>> nu_log = keras.Variable(1.0, name="nu_log")
+        >>> nu_log.is_recurrent = True
         >>> kernel = keras.Variable(1.0, name="kernel")
         >>> optimizer = AdamW(0.1, weight_decay=0.5, recurrent_lr_factor=0.25)
         >>> gradients = [keras.ops.ones(()), keras.ops.ones(())]
@@ -83,7 +94,7 @@ class AdamW(keras.optimizers.AdamW):
         weight_decay: float = 0.05,
         *,
         recurrent_lr_factor: float = 1.0,
-        recurrent_variables: Iterable[str] = RECURRENT_VARIABLES,
+        recurrent_variables: Iterable[str] | None = None,
         **kwargs,
     ):
         super().__init__(
@@ -100,10 +111,13 @@ class AdamW(keras.optimizers.AdamW):
         """
         if self.built:
             return
-        self._is_recurrent = tuple(
-            _name(variable) in self.recurrent_variables for variable in variables
-        )
+        self._is_recurrent = tuple(map(self._finds_recurrent, variables))
         super().build(variables)
+
+    def _finds_recurrent(self, variable):
+        if self.recurrent_variables is None:
+            return bool(getattr(variable, "is_recurrent", False))
+        return _name(variable) in self.recurrent_variables
 
     def update_step(self, gradient, variable, learning_rate):
         """Update one variable, a recurrent one at its own rate.
@@ -130,10 +144,11 @@ class AdamW(keras.optimizers.AdamW):
         Returns:
             A serializable dictionary.
         """
+        names = self.recurrent_variables
         return {
             **super().get_config(),
             "recurrent_lr_factor": self.recurrent_lr_factor,
-            "recurrent_variables": list(self.recurrent_variables),
+            "recurrent_variables": None if names is None else list(names),
         }
 
 
@@ -149,9 +164,11 @@ def _checked_factor(factor):
 
 def _checked_names(names):
     requirement = (
-        "`recurrent_variables` must be an iterable of variable names without '/', "
-        "such as ('nu_log', 'theta_log'). Received: recurrent_variables="
+        "`recurrent_variables` must be None, or an iterable of variable names without "
+        "'/', such as ('nu_log', 'theta_log'). Received: recurrent_variables="
     )
+    if names is None:
+        return None
     if isinstance(names, str) or not isinstance(names, Iterable):
         raise ValueError(f"{requirement}{names!r}")
     names = tuple(names)

@@ -1,47 +1,34 @@
-"""The library's models as a search space of KerasTuner."""
+"""The library's models as a hypermodel of KerasTuner."""
 
-import copy
 from collections.abc import Callable, Mapping
 
 import keras
 import keras_tuner
-import numpy as np
-from keras_tuner.errors import FailedTrialError, FatalValueError
+from keras_tuner.errors import FatalValueError
 
-from keras_lru.backend import drop_compiled_programs
 from keras_lru.checks import (
     check_fraction,
     check_non_negative_integer,
     check_positive_integer,
 )
+from keras_lru.experiments import Preset
 from keras_lru.initializers.seeds import derive_seed
-from keras_lru.models import PairClassifier, Preset, SequenceClassifier
-from keras_lru.training import AdamW, warmup_cosine
-from keras_lru.tuner.data import load_preset_data
-from keras_lru.tuner.ring import RING, ring_hyperparameters
-from keras_lru.tuner.schedule import TrialSchedule
-from keras_lru.tuner.spaces import check_space, suggest
+from keras_lru.tuner.ring import RING
+from keras_lru.tuner.search_space import SearchSpace
+from keras_lru.tuner.trial_data import make_trial_data
+from keras_lru.tuner.trial_model import compile_trial
+from keras_lru.tuner.trial_training import train_trial
 
-_SIZE = {"low": 1, "integer": True, "log": True}
-_SPACES = {
-    "learning_rate": {"low": 0, "log": True},
-    "recurrent_lr_factor": {"low": 0, "log": True},
-    "weight_decay": {"low": 0},
-    "depth": {"low": 1, "integer": True},
-    "units": _SIZE,
-    "state_size": _SIZE,
-    "dropout": {"low": 0, "high": 0.99},
-    "batch_size": _SIZE,
-}
-_OF_MODEL = (*RING, "depth", "units", "state_size", "dropout")
-_NOT_OF_MODEL = {
+_MODEL_SETTINGS = (*RING, "depth", "units", "state_size", "dropout")
+# As they are if neither a preset nor the search says otherwise.
+_TRAINING_SETTINGS = {
     "learning_rate": 0.001,
     "recurrent_lr_factor": 1.0,
     "weight_decay": 0.05,
     "batch_size": 32,
 }
 
-Space = float | tuple[float, float] | list[float] | None
+Values = float | tuple[float, float] | list[float] | None
 
 
 class LRUHyperModel(keras_tuner.HyperModel):
@@ -50,7 +37,7 @@ class LRUHyperModel(keras_tuner.HyperModel):
     Either a preset, which brings its data and its number of steps:
 
     ```python
-    preset = keras_lru.models.get_preset("smnist", "tiny")
+    preset = keras_lru.experiments.get_preset("smnist", "tiny")
     hypermodel = LRUHyperModel(preset, state_size=(16, 64), seed=0)
     tuner = keras_tuner.RandomSearch(hypermodel, "val_accuracy", max_trials=20, seed=0)
     tuner.search()
@@ -82,7 +69,7 @@ class LRUHyperModel(keras_tuner.HyperModel):
     `max_consecutive_failed_trials`.
 
     Args:
-        preset: A `keras_lru.models.Preset`.
+        preset: A `keras_lru.experiments.Preset`.
         model: In place of a preset, a class of `keras_lru.models`, or a function that
             takes its arguments and returns a model.
         arguments: Arguments of the model that are not searched. In place of the
@@ -123,7 +110,7 @@ class LRUHyperModel(keras_tuner.HyperModel):
 
     Example:
         >>> import keras_tuner
-        >>> from keras_lru.models import get_preset
+        >>> from keras_lru.experiments import get_preset
         >>> from keras_lru.tuner import LRUHyperModel
         >>> hypermodel = LRUHyperModel(get_preset("listops", "tiny"), depth=(1, 3))
         >>> hp = keras_tuner.HyperParameters()
@@ -141,14 +128,14 @@ class LRUHyperModel(keras_tuner.HyperModel):
         model: Callable[..., keras.Model] | None = None,
         arguments: Mapping | None = None,
         ring: bool | Mapping = True,
-        learning_rate: Space = (1e-4, 1e-2),
-        recurrent_lr_factor: Space = None,
-        weight_decay: Space = None,
-        depth: Space = None,
-        units: Space = None,
-        state_size: Space = None,
-        dropout: Space = None,
-        batch_size: Space = None,
+        learning_rate: Values = (1e-4, 1e-2),
+        recurrent_lr_factor: Values = None,
+        weight_decay: Values = None,
+        depth: Values = None,
+        units: Values = None,
+        state_size: Values = None,
+        dropout: Values = None,
+        batch_size: Values = None,
         warmup_fraction: float = 0.1,
         patience: int | None = None,
         loss=None,
@@ -172,17 +159,11 @@ class LRUHyperModel(keras_tuner.HyperModel):
                 "`model` must be a class of models, or a function that makes one. "
                 f"Received: model={model!r}"
             )
-        if not isinstance(ring, bool | Mapping):
-            raise ValueError(
-                "`ring` must be a boolean, or arguments of `ring_hyperparameters`. "
-                f"Received: ring={ring!r}"
-            )
         check_fraction("warmup_fraction", warmup_fraction)
         if patience is not None:
             check_positive_integer("patience", patience)
         if seed is not None:
             check_non_negative_integer("seed", seed)
-        values = locals()
         self.preset = preset
         self.arguments = dict(arguments or {})
         self.warmup_fraction = warmup_fraction
@@ -193,26 +174,22 @@ class LRUHyperModel(keras_tuner.HyperModel):
         self._metrics = metrics
         self._compile_options = dict(compile_options or {})
         self._data_options = dict(data_options or {})
-        self._spaces = {
-            name: check_space(name, values[name], **limits)
-            for name, limits in _SPACES.items()
-            if values[name] is not None
-        }
-        self._ring = dict(ring) if isinstance(ring, Mapping) else {} if ring else None
-        if self._ring is not None:
-            # Refuses what can't be searched now, not in a trial.
-            ring_hyperparameters(keras_tuner.HyperParameters(), **self._ring)
-        searched = {*self._spaces, *(RING if self._ring is not None else ())}
-        twice = sorted(searched & set(self.arguments))
+        self._space = SearchSpace(
+            ring,
+            learning_rate=learning_rate,
+            recurrent_lr_factor=recurrent_lr_factor,
+            weight_decay=weight_decay,
+            depth=depth,
+            units=units,
+            state_size=state_size,
+            dropout=dropout,
+            batch_size=batch_size,
+        )
+        twice = sorted(self._space.names & set(self.arguments))
         if twice:
             raise ValueError(
                 "`arguments` must not hold what is searched (a ring that is not: "
                 f"`ring=False`). Received: arguments with {twice}"
-            )
-        if not np.all(np.array(self._spaces["learning_rate"]) > 0):
-            raise ValueError(
-                "`learning_rate` must be above 0. "
-                f"Received: learning_rate={learning_rate!r}"
             )
         # What was trained last, and how often in a row.
         self._trained, self._executions = None, 0
@@ -230,25 +207,20 @@ class LRUHyperModel(keras_tuner.HyperModel):
 
         Example:
             >>> import keras_tuner
-            >>> from keras_lru.models import get_preset
+            >>> from keras_lru.experiments import get_preset
             >>> from keras_lru.tuner import LRUHyperModel
             >>> hypermodel = LRUHyperModel(get_preset("scifar"), ring=False)
             >>> settings = hypermodel.resolve(keras_tuner.HyperParameters())
             >>> settings["r_max"], settings["learning_rate"], settings["batch_size"]
             (0.999, 0.0001, 50)
         """
-        settings = dict(_NOT_OF_MODEL)
+        settings = dict(_TRAINING_SETTINGS)
         if self.preset is not None:
-            names = (*_OF_MODEL, *_NOT_OF_MODEL)
+            names = (*_MODEL_SETTINGS, *_TRAINING_SETTINGS)
             settings.update({name: getattr(self.preset, name) for name in names})
-        known = set(_OF_MODEL) & set(self.arguments)
+        known = [name for name in _MODEL_SETTINGS if name in self.arguments]
         settings.update({name: self.arguments[name] for name in known})
-        if self._ring is not None:
-            settings.update(ring_hyperparameters(hp, **self._ring))
-        for name, space in self._spaces.items():
-            log = _SPACES[name].get("log", False)
-            settings[name] = suggest(hp, name, space, log)
-        return settings
+        return {**settings, **self._space.draw(hp)}
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Makes the model of a trial, compiled, with a constant learning rate.
@@ -265,32 +237,13 @@ class LRUHyperModel(keras_tuner.HyperModel):
         trial = {**settings, "epochs": hp.values.get("tuner/epochs")}
         if trial != self._trained:
             self._trained, self._executions = trial, 0
-        arguments = {name: settings[name] for name in _OF_MODEL if name in settings}
+        arguments = {
+            name: settings[name] for name in _MODEL_SETTINGS if name in settings
+        }
         if self.seed is not None:
             arguments["seed"] = derive_seed(self.seed, "model", self._executions)
         model = self._make_model(**{**arguments, **self.arguments})
-
-        rate = settings["learning_rate"]
-        # A schedule, as `fit` sets another: the optimizer's state has one form.
-        constant = warmup_cosine(rate, 1, warmup_fraction=0, min_learning_rate=rate)
-        optimizer = AdamW(
-            constant,
-            settings["weight_decay"],
-            recurrent_lr_factor=settings["recurrent_lr_factor"],
-        )
-        loss, metrics = self._loss, self._metrics
-        model.compile(
-            optimizer,
-            loss=_default_loss(model) if loss is None else loss,
-            # A metric has variables: no two models may share it.
-            metrics=(
-                _default_metrics(model) if metrics is None else copy.deepcopy(metrics)
-            ),
-            **self._compile_options,
-        )
-        if model.built:
-            # So that `load_weights` has where to load the optimizer's state to.
-            optimizer.build(model.trainable_variables)
+        compile_trial(model, settings, self._loss, self._metrics, self._compile_options)
         return model
 
     def fit(
@@ -341,109 +294,36 @@ class LRUHyperModel(keras_tuner.HyperModel):
         settings = self.resolve(hp.copy())
         if batch_size is None:
             batch_size = settings["batch_size"]
-        elif self._searches_batch_size:
+        elif self._space.searches("batch_size"):
             raise FatalValueError(
                 "`batch_size` must not be passed to `search`, as it is searched. "
                 f"Received: batch_size={batch_size!r}"
             )
-        data = self._data(
-            x, validation_data, batch_size, epochs, initial_epoch, steps_per_epoch
+        data = make_trial_data(
+            x=x,
+            validation_data=validation_data,
+            batch_size=batch_size,
+            searches_batch_size=self._space.searches("batch_size"),
+            preset=self.preset,
+            epochs=epochs,
+            initial_epoch=initial_epoch,
+            steps_per_epoch=steps_per_epoch,
+            options={"seed": self.seed or 0, **self._data_options},
         )
-        # A model that KerasTuner could not build has lost the earlier trial's state.
-        epochs_done = initial_epoch if model.optimizer.built else 0
-        schedule = TrialSchedule(
-            settings["learning_rate"],
-            self.warmup_fraction,
-            epochs_done,
-            data["epochs"] - initial_epoch + epochs_done,
-        )
-        callbacks = [schedule, keras.callbacks.TerminateOnNaN(), *callbacks]
-        if self.patience is not None:
-            validates = validation_split or "validation_data" in data
-            monitor = "val_loss" if validates else "loss"
-            stop = keras.callbacks.EarlyStopping(monitor, patience=self.patience)
-            callbacks.append(stop)
-        if self.seed is not None:
-            seed = derive_seed(self.seed, "fit", self._executions, initial_epoch)
-            keras.utils.set_random_seed(seed)
-        # The schedule is part of a program compiled before.
-        model.train_function = None
+        seed = derive_seed(self.seed, "fit", self._executions, initial_epoch)
         try:
-            with drop_compiled_programs():
-                history = model.fit(
-                    y=y,
-                    batch_size=batch_size,
-                    initial_epoch=initial_epoch,
-                    validation_split=validation_split,
-                    callbacks=callbacks,
-                    **{**data, **kwargs},
-                )
+            return train_trial(
+                model,
+                learning_rate=settings["learning_rate"],
+                warmup_fraction=self.warmup_fraction,
+                patience=self.patience,
+                seed=seed,
+                callbacks=callbacks,
+                y=y,
+                batch_size=batch_size,
+                initial_epoch=initial_epoch,
+                validation_split=validation_split,
+                **{**data, **kwargs},
+            )
         finally:
             self._executions += 1
-        _check_finite(history.history)
-        return history
-
-    def _data(
-        self, x, validation_data, batch_size, epochs, initial_epoch, steps_per_epoch
-    ):
-        """Arguments of the model's `fit`: what was given, or the preset's."""
-        if x is not None:
-            data = {
-                "x": self._with_batch_size("x", x, batch_size),
-                "epochs": epochs or 1,
-                "steps_per_epoch": steps_per_epoch,
-            }
-        elif self.preset is not None:
-            data = load_preset_data(
-                self.preset,
-                batch_size,
-                epochs,
-                initial_epoch,
-                steps_per_epoch,
-                validation_data is None,
-                {"seed": self.seed or 0, **self._data_options},
-            )
-        else:
-            raise FatalValueError(
-                "`x` must be passed to `search`: there is no preset to load data of. "
-                "Received: x=None"
-            )
-        if validation_data is not None:
-            data["validation_data"] = self._with_batch_size(
-                "validation_data", validation_data, batch_size
-            )
-        return data
-
-    @property
-    def _searches_batch_size(self):
-        return isinstance(self._spaces.get("batch_size"), tuple | list)
-
-    def _with_batch_size(self, name, data, batch_size):
-        """What a function of the batch size returns; other data as they are."""
-        if callable(data):
-            return data(batch_size)
-        is_array = all(hasattr(part, "shape") for part in keras.tree.flatten(data))
-        if self._searches_batch_size and not is_array:
-            raise FatalValueError(
-                f"`{name}` must be arrays, or a function from the batch size to "
-                f"batches, as `batch_size` is searched. Received: {name}={data!r}"
-            )
-        return data
-
-
-def _default_loss(model):
-    if not isinstance(model, SequenceClassifier | PairClassifier):
-        return "mse"
-    from_logits = model.activation is keras.activations.linear
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits)
-
-
-def _default_metrics(model):
-    is_classifier = isinstance(model, SequenceClassifier | PairClassifier)
-    return ["accuracy"] if is_classifier else ["mae"]
-
-
-def _check_finite(logs):
-    for name, values in logs.items():
-        if not np.all(np.isfinite(values)):
-            raise FailedTrialError(f"Training diverged: {name}={values}")

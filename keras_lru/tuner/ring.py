@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import keras_tuner
 
 from keras_lru.initializers.ring import check_max_phase, check_ring
-from keras_lru.tuner.spaces import check_space, suggest
+from keras_lru.tuner.hyperparameter import check_values, suggest
 
 RING = ("r_min", "r_max", "max_phase")
 
@@ -63,9 +63,11 @@ def ring_hyperparameters(
         {'r_min': 0.495, 'r_max': 0.99, 'max_phase': 3.14}
     """
     fixed = _checked_fixed(fixed)
-    r_max = fixed.get("r_max", check_space("r_max", r_max, 0, 1))
-    r_min_fraction = check_space("r_min_fraction", r_min_fraction, 0, 1)
-    max_phase = fixed.get("max_phase", check_space("max_phase", max_phase, 0, log=True))
+    r_max = fixed.get("r_max", check_values("r_max", r_max, 0, 1))
+    r_min_fraction = check_values("r_min_fraction", r_min_fraction, 0, 1)
+    max_phase = fixed.get(
+        "max_phase", check_values("max_phase", max_phase, 0, log=True)
+    )
     if isinstance(r_max, tuple) and r_max[1] == 1:
         raise ValueError(
             "`r_max` must be a range below 1, as `1 - r_max` is searched on a "
@@ -79,7 +81,7 @@ def ring_hyperparameters(
             f"r_min={r_min!r}, fixed={fixed!r}"
         )
     else:
-        r_min = check_space("r_min", r_min, 0, 1)
+        r_min = check_values("r_min", r_min, 0, 1)
     largest = max(r_min) if isinstance(r_min, list) else r_min or 0.0
     smallest = min(r_max) if isinstance(r_max, tuple | list) else r_max
     check_ring(largest, smallest)

@@ -121,7 +121,7 @@ def test_imports_run_one_way():
 )
 def test_input_is_timed_beside_a_training_step(benchmarks, task, shorter):
     from benchmarks.input_cases import input_candidates
-    from keras_lru.models import get_preset
+    from keras_lru.experiments import get_preset
 
     small = {"depth": 1, "units": 8, "state_size": 8, "batch_size": 4}
     preset = dataclasses.replace(get_preset(task, "tiny"), **small, **shorter)

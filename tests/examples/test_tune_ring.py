@@ -8,7 +8,7 @@ import keras_tuner
 import pytest
 import sklearn.datasets
 
-from keras_lru.models import Preset
+from keras_lru.experiments import Preset
 from tests.examples.running import EXAMPLES, run_here, run_process
 
 SCRIPT = EXAMPLES / "tune_ring.py"

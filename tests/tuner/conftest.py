@@ -3,7 +3,7 @@ import gc
 
 import pytest
 
-from keras_lru.tuner import hypermodel
+from keras_lru.tuner import trial_training
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +18,7 @@ def dropped(monkeypatch):
         finally:
             calls.append(1)
 
-    monkeypatch.setattr(hypermodel, "drop_compiled_programs", count)
+    monkeypatch.setattr(trial_training, "drop_compiled_programs", count)
     return calls
 
 

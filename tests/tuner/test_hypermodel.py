@@ -13,7 +13,7 @@ from keras_lru import (
     SequenceClassifier,
     SequenceRegressor,
 )
-from keras_lru.models import get_preset
+from keras_lru.experiments import get_preset
 from keras_lru.training import AdamW, warmup_cosine
 from keras_lru.tuner import LRUHyperModel
 

@@ -20,7 +20,7 @@ from keras_lru.datasets import (
 )
 from keras_lru.datasets.generating.copy_sequences import draw_sequences
 from keras_lru.datasets.tasks import TASKS
-from keras_lru.models import get_preset
+from keras_lru.experiments import get_preset
 
 from ..conftest import DUMMY_DATA
 from .stored import store_images, store_texts

@@ -4,11 +4,12 @@ import math
 import keras
 import pytest
 
-from keras_lru.datasets.tasks import TASKS as ALL_TASKS
-from keras_lru.models import PairClassifier, SequenceClassifier, get_preset
-from keras_lru.models.recurrences import RECURRENCES, make_recurrence
+from keras_lru.datasets.tasks import TASKS
+from keras_lru.experiments import get_preset, make_recurrence
+from keras_lru.experiments.recurrences import RECURRENCES
+from keras_lru.experiments.settings import TASKS_WITH_PRESETS
+from keras_lru.models import PairClassifier, SequenceClassifier
 
-TASKS = {name: task for name, task in ALL_TASKS.items() if name != "copy_memory"}
 # Table 9: depth, H, N, steps, batch, LR factor, weight decay, dropout, ring.
 TABLE = {
     "scifar": (6, 512, 384, 180_000, 50, 0.25, 0.05, 0.1, 0.9, 0.999),
@@ -47,7 +48,7 @@ def test_paper_s_base_rates():
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_what_sets_path_tasks_apart(scale):
-    presets = {task: get_preset(task, scale) for task in TASKS}
+    presets = {task: get_preset(task, scale) for task in TASKS_WITH_PRESETS}
     both_ways = {task for task, preset in presets.items() if preset.bidirectional}
     assert both_ways == {"pathfinder", "pathx"}
     assert {task for task, preset in presets.items() if preset.glu == "half"} == {
@@ -58,7 +59,7 @@ def test_what_sets_path_tasks_apart(scale):
     assert set(phases.values()) == {2 * math.pi}
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", TASKS_WITH_PRESETS)
 @pytest.mark.parametrize("scale", SCALES)
 def test_builds_the_task_s_model_as_the_preset_says(task, scale):
     preset = get_preset(task, scale)
@@ -140,7 +141,7 @@ def test_the_ladder_is_the_paper_s():
         recurrence("rnn")
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", TASKS_WITH_PRESETS)
 def test_scales_get_smaller(task):
     paper, small, tiny = (get_preset(task, scale) for scale in SCALES)
     assert [preset.scale for preset in (paper, small, tiny)] == list(SCALES)
@@ -161,7 +162,13 @@ def test_unknown_recurrences_are_refused():
 def test_presets_cannot_be_changed_by_accident():
     with pytest.raises(dataclasses.FrozenInstanceError):
         get_preset("text").steps = 3
-    assert len({get_preset(task) for task in TASKS}) == len(TASKS)
+    presets = {get_preset(task) for task in TASKS_WITH_PRESETS}
+    assert len(presets) == len(TASKS_WITH_PRESETS)
+
+
+def test_refuses_tasks_without_a_preset():
+    with pytest.raises(ValueError, match=r"`task` .*'psmnist'.*task='copy_memory'"):
+        get_preset("copy_memory")
 
 
 def test_refuses_unknown_names():

@@ -1,4 +1,4 @@
-"""The models of the paper's tasks and how they were trained, as data."""
+"""A preset: a model for a task, and how to train it."""
 
 import dataclasses
 import math
@@ -12,12 +12,10 @@ from keras_lru.checks import (
     check_positive_integer,
 )
 from keras_lru.datasets.tasks import get_task
+from keras_lru.experiments.recurrences import RECURRENCES, make_recurrence
+from keras_lru.experiments.settings import SCALES, TASKS_WITH_PRESETS, settings_of
 from keras_lru.initializers.ring import check_max_phase, check_ring
-from keras_lru.models.classifier import SequenceClassifier
-from keras_lru.models.pair_classifier import PairClassifier
-from keras_lru.models.recurrences import RECURRENCES, make_recurrence
-
-SCALES = ("paper", "small", "tiny")
+from keras_lru.models import PairClassifier, SequenceClassifier
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +63,7 @@ class Preset:
         appendix D.
 
     Example:
-        >>> from keras_lru.models import get_preset
+        >>> from keras_lru.experiments import get_preset
         >>> preset = get_preset("pathx")
         >>> preset.r_min, preset.r_max, preset.bidirectional
         (0.999, 0.9999, True)
@@ -109,7 +107,7 @@ class Preset:
         """Arguments of `keras_lru.datasets.load`, beside task, split and batch size.
 
         Example:
-            >>> from keras_lru.models import get_preset
+            >>> from keras_lru.experiments import get_preset
             >>> get_preset("scifar", scale="tiny").data_options["downsample"]
             2
         """
@@ -131,7 +129,7 @@ class Preset:
             ValueError: If the model refuses an argument.
 
         Example:
-            >>> from keras_lru.models import get_preset
+            >>> from keras_lru.experiments import get_preset
             >>> model = get_preset("listops", scale="tiny").build_model(depth=2, seed=0)
             >>> len(model.backbone.blocks), model.num_classes
             (2, 10)
@@ -157,75 +155,6 @@ class Preset:
         return model_class(**arguments)
 
 
-_COLUMNS = (
-    *("depth", "units", "state_size", "steps", "batch_size", "learning_rate"),
-    *("recurrent_lr_factor", "dropout", "r_min", "r_max"),
-)
-# Base rates: the paper's on sCIFAR, those of public repetitions on the others.
-_TABLE_9 = {
-    "scifar": (6, 512, 384, 180_000, 50, 0.004, 0.25, 0.1, 0.9, 0.999),
-    "listops": (6, 128, 256, 80_000, 32, 0.003, 0.5, 0.0, 0.0, 0.99),
-    "text": (6, 256, 192, 50_000, 32, 0.004, 0.1, 0.1, 0.5, 0.9),
-    "retrieval": (6, 128, 256, 100_000, 64, 0.002, 0.5, 0.1, 0.5, 0.9),
-    "pathfinder": (6, 192, 256, 500_000, 64, 0.004, 0.25, 0.0, 0.9, 0.999),
-    "pathx": (6, 128, 256, 250_000, 32, 0.002, 0.25, 0.0, 0.999, 0.9999),
-    # Not in the paper: ours, after sCIFAR.
-    "smnist": (4, 128, 128, 160_000, 50, 0.004, 0.25, 0.1, 0.9, 0.999),
-    "psmnist": (4, 128, 128, 160_000, 50, 0.004, 0.25, 0.1, 0.9, 0.999),
-}
-_BESIDE_TABLE_9 = {
-    "pathfinder": {"bidirectional": True},
-    "pathx": {"bidirectional": True, "glu": "half", "max_phase": math.pi / 10},
-}
-
-_SHAPES = {
-    "small": {"depth": 4, "units": 64, "state_size": 64},
-    "tiny": {"depth": 3, "units": 48, "state_size": 48, "norm_momentum": 0.9},
-}
-_SMALLER = {
-    "small": {
-        "scifar": {"units": 128, "state_size": 128, "steps": 4_000},
-        "listops": {"steps": 4_000},
-        "text": {"steps": 3_000, "max_length": 2048},
-        "retrieval": {"steps": 3_000, "batch_size": 32, "max_length": 1000},
-        "pathfinder": {"steps": 10_000},
-        "pathx": {"steps": 3_000, "batch_size": 8, "downsample": 2},
-        "smnist": {"steps": 4_000},
-        "psmnist": {"steps": 4_000},
-    },
-    "tiny": {
-        "scifar": {"steps": 1_000, "downsample": 2},
-        "listops": {
-            "steps": 2_000,
-            "config": "short",
-            "max_length": 100,
-            "buckets": (),
-        },
-        "text": {"steps": 1_000, "max_length": 512, "buckets": ()},
-        "retrieval": {
-            "steps": 1_000,
-            "batch_size": 16,
-            "max_length": 512,
-            "buckets": (),
-        },
-        "pathfinder": {
-            "steps": 2_000,
-            "batch_size": 50,
-            "config": "32_6_plain",
-            "downsample": 2,
-        },
-        "pathx": {
-            "steps": 2_000,
-            "batch_size": 50,
-            "config": "128_6_plain",
-            "downsample": 8,
-        },
-        "smnist": {"steps": 1_000, "downsample": 2},
-        "psmnist": {"steps": 1_000, "downsample": 2},
-    },
-}
-
-
 def get_preset(task: str, scale: str = "paper") -> Preset:
     """The preset for a task: Table 9 of the paper, or that scaled down.
 
@@ -246,20 +175,11 @@ def get_preset(task: str, scale: str = "paper") -> Preset:
         and `"psmnist"` are not in the paper.
 
     Example:
-        >>> from keras_lru.models import get_preset
+        >>> from keras_lru.experiments import get_preset
         >>> preset = get_preset("scifar")
         >>> preset.depth, preset.units, preset.state_size, preset.steps
         (6, 512, 384, 180000)
     """
-    check_choice("task", task, _TABLE_9)
+    check_choice("task", task, TASKS_WITH_PRESETS)
     check_choice("scale", scale, SCALES)
-    return Preset(
-        task=task,
-        scale=scale,
-        **{
-            **dict(zip(_COLUMNS, _TABLE_9[task], strict=True)),
-            **_BESIDE_TABLE_9.get(task, {}),
-            **_SHAPES.get(scale, {}),
-            **_SMALLER.get(scale, {}).get(task, {}),
-        },
-    )
+    return Preset(task=task, scale=scale, **settings_of(task, scale))

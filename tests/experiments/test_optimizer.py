@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from keras_lru.models import get_preset
-from keras_lru.training import AdamW, make_optimizer
+from keras_lru.experiments import get_preset, make_optimizer
+from keras_lru.training import AdamW
 
 
 def rates(optimizer, steps):

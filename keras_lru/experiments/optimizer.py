@@ -1,8 +1,7 @@
-"""From a preset to its optimizer."""
+"""The optimizer of a preset."""
 
-from keras_lru.models.presets import Preset
-from keras_lru.training.optimizers import AdamW
-from keras_lru.training.schedules import warmup_cosine
+from keras_lru.experiments.presets import Preset
+from keras_lru.training import AdamW, warmup_cosine
 
 
 def make_optimizer(preset: Preset, total_steps: int | None = None, **kwargs) -> AdamW:
@@ -12,7 +11,7 @@ def make_optimizer(preset: Preset, total_steps: int | None = None, **kwargs) -> 
     the recurrent parameters.
 
     Args:
-        preset: A `keras_lru.models.Preset`.
+        preset: A `keras_lru.experiments.Preset`.
         total_steps: Integer, the number of batches to train on. Defaults to the
             preset's.
         **kwargs: Arguments of `AdamW`, in place of the preset's or beside them, such
@@ -29,8 +28,7 @@ def make_optimizer(preset: Preset, total_steps: int | None = None, **kwargs) -> 
         [Orvieto et al., 2023](https://arxiv.org/abs/2303.06349), appendix D.
 
     Example:
-        >>> from keras_lru.models import get_preset
-        >>> from keras_lru.training import make_optimizer
+        >>> from keras_lru.experiments import get_preset, make_optimizer
         >>> optimizer = make_optimizer(get_preset("text"))
         >>> optimizer.recurrent_lr_factor, optimizer.weight_decay
         (0.1, 0.05)

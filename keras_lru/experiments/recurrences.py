@@ -19,7 +19,9 @@ def make_recurrence(
     """A template for the `recurrence` of `LRUBackbone`.
 
     Args:
-        name: A name in `RECURRENCES`.
+        name: `"lru"`; `"stable_exp"`, `"exp"` or `"real_imag"`, the LRU without γ, by
+            its parameterization; `"rnn_tanh"`, `"rnn_relu"` or `"rnn_linear"`, dense
+            RNNs; `"s4d"`, `"s5"`, `"rg_lru"`, `"gru"` or `"lstm"`.
         units: Number of features between the blocks.
         state_size: Number of complex states, or of real ones for a dense RNN.
         r_min: Inner radius of the ring, for the recurrences that have one.
@@ -30,10 +32,10 @@ def make_recurrence(
         A layer that is not built; `None` for `"lru"`, which `LRUBackbone` makes itself.
 
     Raises:
-        ValueError: If `name` is not in `RECURRENCES`.
+        ValueError: If `name` is none of these, or the layer refuses an argument.
 
     Example:
-        >>> from keras_lru.models.recurrences import make_recurrence
+        >>> from keras_lru.experiments import make_recurrence
         >>> make_recurrence("s5", 8, 16, r_min=0, r_max=1, max_phase=3.14).blocks
         8
     """

@@ -1,12 +1,13 @@
-"""The data that a trial trains on, if it is a preset's."""
+"""The batches of a preset, as arguments of `fit`."""
 
-from keras_lru.models import Preset
+from keras_lru.experiments.presets import Preset
 
 _EPOCHS = 10
 
 
 def load_preset_data(
     preset: Preset,
+    *,
     batch_size: int,
     epochs: int | None,
     initial_epoch: int,
