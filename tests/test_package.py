@@ -118,7 +118,6 @@ def test_every_part_of_the_package_says_what_is_public():
         "keras_lru.checks",
         "keras_lru.deprecation",
         "keras_lru.registration",
-        "keras_lru.saved_model_folder",
     }
     assert parts - inner == PUBLIC.keys() - {"keras_lru"}
 

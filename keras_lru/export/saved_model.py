@@ -6,10 +6,9 @@ import keras
 from keras import ops, tree
 
 from keras_lru.backend import forward_only
-from keras_lru.export.streaming import StreamingModel
-from keras_lru.models.signature import endpoint_options
-from keras_lru.models.signature import input_signature as recorded_signature
-from keras_lru.saved_model_folder import saved_model_folder
+from keras_lru.export.atomic_folder import atomic_folder
+from keras_lru.export.input_signature import endpoint_options, recorded_signature
+from keras_lru.export.streaming_model import StreamingModel
 
 
 def export_saved_model(
@@ -42,9 +41,10 @@ def export_saved_model(
 
     A model can be streamed if each step of its outputs depends on the steps up to it
     alone, and if its memory is in recurrent layers: an `LRU`, any other
-    `keras.layers.RNN` such as `LSTM`, blocks and models of these. That is tried on
-    random inputs before anything is written. Normalization and dropout run as in
-    inference.
+    `keras.layers.RNN` such as `LSTM`, blocks and models of these. Other layers may
+    say themselves what they remember, by a method `call_in_stream`, or by
+    `cannot_stream` why they need the whole sequence. That is tried on random inputs
+    before anything is written. Normalization and dropout run as in inference.
 
     Args:
         model: A built `keras.Model`. Axis 1 of each of its inputs is time.
@@ -58,7 +58,8 @@ def export_saved_model(
     Raises:
         ValueError: If `model` is no model or not built; with `streaming`, if it cannot
             take a sequence in pieces: the message names the layer that reads from the
-            end (`Bidirectional`, `go_backwards`), pools over time, or mixes time steps.
+            end (`Bidirectional`, `go_backwards`), pools over time, mixes time steps, or
+            says itself that it cannot.
         FileExistsError: If there is something at `path`, without `overwrite`.
         OSError: If nothing can be written at `path`, or the disk is full. Then `path`
             is as it was.
@@ -95,7 +96,7 @@ def export_saved_model(
 
     archive = keras.export.ExportArchive()
     archive.track(model)
-    with saved_model_folder(path) as folder, forward_only():
+    with atomic_folder(path) as folder, forward_only():
         _add(archive, "serve", model.__call__, input_signature)
         if streaming:
             _add_stream(archive, stream, input_signature)

@@ -65,6 +65,8 @@ class PairClassifier(BackboneModel):
     (4, 2)
     """
 
+    cannot_stream = "it reads two sequences"
+
     def __init__(
         self,
         num_classes,

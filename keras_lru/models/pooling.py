@@ -55,6 +55,27 @@ class SequencePooling(keras.layers.Layer):
             return self._pool(inputs)
         return self._pool_masked(inputs, ops.cast(mask, "bool"))
 
+    @property
+    def cannot_stream(self):
+        """Why a sequence must be there whole; `None` for the last step alone."""
+        if self.mode == "last":
+            return None
+        return f"it pools over the whole sequence, mode={self.mode!r}"
+
+    def call_in_stream(self, inputs, mask=None, *, states):
+        """Pools what has come so far of a sequence, with `mode="last"`.
+
+        The output is that of the pieces before where all of this piece is masked.
+        """
+        outputs = self.call(inputs, mask=mask)
+        if mask is None:
+            return outputs
+        before = states.read("output", ops.zeros_like(outputs))
+        seen = ops.any(mask, axis=1, keepdims=True)
+        outputs = ops.where(seen, outputs, before)
+        states.write("output", outputs)
+        return outputs
+
     def _pool(self, x):
         if self.mode == "mean":
             return ops.cast(ops.mean(self._widen(x), axis=1), x.dtype)

@@ -3,9 +3,8 @@
 import keras
 
 from keras_lru.backend import forward_only
-from keras_lru.models.signature import endpoint_options
-from keras_lru.models.signature import input_signature as recorded_signature
-from keras_lru.saved_model_folder import saved_model_folder
+from keras_lru.export.atomic_folder import atomic_folder
+from keras_lru.export.input_signature import endpoint_options, recorded_signature
 
 
 class SequenceModel(keras.Model):
@@ -56,7 +55,7 @@ class SequenceModel(keras.Model):
         if input_signature is None:
             input_signature = recorded_signature(self)
         kwargs = {**endpoint_options(input_signature), **kwargs}
-        with saved_model_folder(filepath) as folder, forward_only():
+        with atomic_folder(filepath) as folder, forward_only():
             super().export(
                 folder, format, verbose=False, input_signature=input_signature, **kwargs
             )

@@ -13,25 +13,7 @@ from keras_lru import (
 )
 from keras_lru.export import export_saved_model
 
-from .serving import serve_elsewhere
-
-SIZES = {"depth": 1, "units": 6, "state_size": 5}
-TOKENS = {"vocabulary_size": 7, "mask_zero": True}
-
-
-def features(batch, length, seed=0):
-    x = np.random.default_rng(seed).normal(size=(batch, length, 3))
-    x[:, 1::4] = 0.0
-    return x.astype("float32")
-
-
-def tokens(batch, length, seed=0):
-    generator = np.random.default_rng(seed)
-    return generator.integers(0, 7, (batch, length)).astype("int32")
-
-
-def pairs(batch, length):
-    return [tokens(batch, length, 1), tokens(batch, length, 2)]
+from .samples import SIZES, TOKENS, built, features, pairs, tokens
 
 
 def masked_stack():
@@ -67,90 +49,69 @@ MODELS = {
     ),
     "embedded stack": (embedded_stack, tokens),
 }
-LENGTHS = (1, 7, 4096)
 
 
-def _check(models, lengths, tmp_path, export):
-    """Exports models built on 5 steps; TensorFlow alone serves every length."""
-    requests, expected = [], []
-    for name, (make, inputs) in models.items():
-        model = make()
-        model(inputs(2, 5))
-        path = tmp_path / name
-        export(model, path)
-        calls = [inputs(1 + n % 3, n) for n in lengths]
-        requests.append((path, calls, None))
-        expected.append([model.predict(x, verbose=0) for x in calls])
-    results, complaints = serve_elsewhere(requests, tmp_path)
-    for name, outputs, right in zip(models, results, expected, strict=True):
-        for length, actual, y in zip(lengths, outputs, right, strict=True):
-            # Two compilations of one model: the last bits, of bfloat16 sometimes.
-            tolerance = 0.05 if name == "half precision" else 1e-5
-            np.testing.assert_allclose(
-                actual,
-                y,
-                rtol=0,
-                atol=tolerance * max(1, np.abs(y).max()),
-                err_msg=f"{name}, {length} steps",
-            )
-    return complaints
+def _check(name, model, make_inputs, lengths, path, server):
+    """TensorFlow alone serves every length of what was built on 5 steps."""
+    for length in lengths:
+        inputs = make_inputs(2, length)
+        expected = model.predict(inputs, verbose=0)
+        # Two compilations of one model: the last bits, of bfloat16 sometimes.
+        tolerance = 0.05 if name == "half precision" else 1e-5
+        np.testing.assert_allclose(
+            server.serve(path, inputs),
+            expected,
+            rtol=0,
+            atol=tolerance * max(1, np.abs(expected).max()),
+            err_msg=f"{length} steps",
+        )
 
 
-def test_a_model_is_served_at_lengths_it_never_saw(tmp_path, capfd):
-    complaints = _check(
-        {"classifier": MODELS["classifier"]},
-        (1, 7, 100),
-        tmp_path,
-        lambda model, path: model.export(path),
-    )
-    assert complaints == []
+def test_a_model_is_served_at_lengths_it_never_saw(tmp_path, capfd, tensorflow_alone):
+    make, make_inputs = MODELS["classifier"]
+    model = built(make(), make_inputs)
+    model.export(tmp_path / "model")
     assert "with the endpoint `serve`" in capfd.readouterr().out
+    _check("", model, make_inputs, (1, 7), tmp_path / "model", tensorflow_alone)
+    assert tensorflow_alone.complaints() == []
 
 
 @pytest.mark.slow
-def test_every_model_is_served_at_every_length(tmp_path):
-    complaints = _check(
-        MODELS,
-        LENGTHS,
-        tmp_path,
-        lambda model, path: export_saved_model(
-            model, path, streaming=False, verbose=False
-        ),
-    )
-    assert complaints == []
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_is_served_at_every_length(name, tmp_path, tensorflow_alone):
+    make, make_inputs = MODELS[name]
+    model = built(make(), make_inputs)
+    path = tmp_path / "model"
+    export_saved_model(model, path, streaming=False, verbose=False)
+    _check(name, model, make_inputs, (1, 4096), path, tensorflow_alone)
+    assert tensorflow_alone.complaints() == []
 
 
 @pytest.mark.slow
-def test_keras_exports_stacks_with_our_layers_itself(tmp_path, backend):
-    def with_input(make, shape, dtype):
-        def make_with_input():
-            return keras.Sequential([keras.Input(shape, dtype=dtype), *make().layers])
-
-        return make_with_input
-
-    models = {
-        "masked stack": (with_input(masked_stack, (None, 3), None), features),
-        "embedded stack": (with_input(embedded_stack, (None,), "int32"), tokens),
-    }
-    complaints = _check(
-        models,
-        LENGTHS,
-        tmp_path,
-        lambda model, path: model.export(path, verbose=False),
-    )
+@pytest.mark.parametrize(
+    ("make", "make_inputs", "shape", "dtype"),
+    [
+        (masked_stack, features, (None, 3), None),
+        (embedded_stack, tokens, (None,), "int32"),
+    ],
+)
+def test_keras_exports_stacks_with_our_layers_itself(
+    make, make_inputs, shape, dtype, tmp_path, backend, tensorflow_alone
+):
+    model = keras.Sequential([keras.Input(shape, dtype=dtype), *make().layers])
+    model.export(tmp_path / "model", verbose=False)
+    _check("", model, make_inputs, (1, 4096), tmp_path / "model", tensorflow_alone)
     # From JAX, Keras saves gradients that TensorFlow then complains of, of a Dense
     # layer's too.
-    assert complaints == [] or backend == "jax"
+    assert tensorflow_alone.complaints() == [] or backend == "jax"
 
 
 def test_gradients_flow_again_after_an_export(tmp_path):
-    model = SequenceRegressor(1, **SIZES)
-    x = features(2, 5)
-    model(x)
+    model = built(SequenceRegressor(1, **SIZES), features)
     model.export(tmp_path / "model", verbose=False)
     model.compile("sgd", "mse")
     before = model.get_weights()
-    model.train_on_batch(x, np.ones((2, 5, 1), "float32"))
+    model.train_on_batch(features(2, 5), np.ones((2, 5, 1), "float32"))
     names = [v.name for v in model.weights]
     moved = [
         not np.array_equal(a, b)
@@ -163,8 +124,7 @@ def test_gradients_flow_again_after_an_export(tmp_path):
 def test_an_explicit_signature_is_obeyed(tmp_path):
     import tensorflow as tf
 
-    model = SequenceRegressor(1, **SIZES)
-    model(features(2, 5))
+    model = built(SequenceRegressor(1, **SIZES), features)
     signature = [keras.InputSpec(shape=(3, 4, 3), dtype="float32")]
     model.export(tmp_path / "model", verbose=False, input_signature=signature)
     served = tf.saved_model.load(str(tmp_path / "model"))
@@ -174,9 +134,7 @@ def test_an_explicit_signature_is_obeyed(tmp_path):
 def test_an_explicit_signature_of_unknown_sizes(tmp_path):
     import tensorflow as tf
 
-    model = PairClassifier(2, **SIZES, **TOKENS)
-    x = pairs(2, 5)
-    model(x)
+    model = built(PairClassifier(2, **SIZES, **TOKENS), pairs)
     # Unknown sizes that were told apart could not be joined to one batch.
     signature = [[keras.InputSpec(shape=(None, None), dtype="int32")] * 2]
     model.export(tmp_path / "model", verbose=False, input_signature=signature)

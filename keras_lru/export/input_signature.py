@@ -6,7 +6,7 @@ from keras import tree
 from keras_lru.backend import saved_model_options
 
 
-def input_signature(model):
+def recorded_signature(model):
     """The arguments of a built model: inputs of any batch size and any length.
 
     Args:

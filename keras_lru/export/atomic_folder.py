@@ -1,4 +1,4 @@
-"""SavedModels that are written whole or not at all."""
+"""A folder for a SavedModel that is written whole or not at all."""
 
 import contextlib
 import errno
@@ -12,7 +12,7 @@ _GRAPH = "saved_model.pb"
 
 
 @contextlib.contextmanager
-def saved_model_folder(path):
+def atomic_folder(path):
     """A folder to write a SavedModel into, which takes the place of `path` at the end.
 
     Whatever goes wrong before, Ctrl-C and a full disk included, `path` stays as it was.

@@ -1,0 +1,88 @@
+"""What Keras's own layers would say: how they run in a stream, and why they cannot."""
+
+import inspect
+
+import keras
+from keras import ops, tree
+
+from keras_lru.export.layer_states import CannotStreamError
+
+
+def why_not(layer):
+    """Why a sequence in pieces cannot run through `layer`; `None` if it may."""
+    if isinstance(layer, keras.layers.Bidirectional):
+        return "it reads the sequence from its end too"
+    if getattr(layer, "go_backwards", False):
+        return "go_backwards=True, it reads the sequence from its end"
+    if getattr(layer, "stateful", False):
+        return "stateful=True, it has states of its own"
+    return None
+
+
+def remembers(layer):
+    """Whether `call_in_stream` knows what `layer` carries from piece to piece."""
+    return isinstance(layer, keras.layers.RNN)
+
+
+def runs_its_layers_itself(layer):
+    """Whether the layers inside of `layer` see no sequence, or not as it comes."""
+    return isinstance(layer, keras.layers.RNN | keras.layers.Wrapper)
+
+
+def call_in_stream(layer, args, kwargs, states):
+    """Calls a `keras.layers.RNN` on a piece of a sequence, an `LRU` or an `LSTM` say.
+
+    Args:
+        layer: The layer.
+        args: Positional arguments of its `call`.
+        kwargs: Keyword arguments of its `call`.
+        states: Its `LayerStates`.
+
+    Returns:
+        What its `call` returns.
+
+    Raises:
+        CannotStreamError: If the model gives it an initial state.
+    """
+    arguments = inspect.signature(layer.call).bind(*args, **kwargs).arguments
+    if arguments.get("initial_state") is not None:
+        raise CannotStreamError(
+            "its initial state comes from another layer, for each piece anew"
+        )
+    sequences = next(iter(arguments.values()))
+    initial = layer.get_initial_state(ops.shape(sequences)[0])
+    values = tree.flatten(initial)
+    names = getattr(layer.cell, "state_names", None)
+    names = names or [f"state_{i}" for i in range(len(values))]
+    values = [states.read(*state) for state in zip(names, values, strict=True)]
+    arguments["initial_state"] = tree.pack_sequence_as(initial, values)
+
+    return_state, layer.return_state = layer.return_state, True
+    try:
+        outputs, *last = layer.call(**arguments)
+    finally:
+        layer.return_state = return_state
+    for name, value in zip(names, tree.flatten(last), strict=True):
+        states.write(name, value)
+
+    mask = arguments.get("mask")
+    if mask is not None and not layer.zero_output_for_mask:
+        outputs = _repeat_output(outputs, tree.flatten(mask)[0], states)
+    return (outputs, *last) if return_state else outputs
+
+
+def _repeat_output(outputs, mask, states):
+    """Outputs with that of the pieces before, at masked steps that come first."""
+    has_time = len(outputs.shape) == 3
+    like = outputs[:, 0] if has_time else outputs
+    before = states.read("output", ops.zeros_like(like))
+    if has_time:
+        seen = ops.cumsum(ops.cast(mask, "int32"), axis=1)[..., None] > 0
+        outputs = ops.where(seen, outputs, before[:, None])
+        # With `before` in front: there may be no step.
+        last = ops.concatenate([before[:, None], outputs], axis=1)[:, -1]
+    else:
+        seen = ops.any(mask, axis=1, keepdims=True)
+        last = outputs = ops.where(seen, outputs, before)
+    states.write("output", last)
+    return outputs
