@@ -2,6 +2,7 @@
 
 import dataclasses
 import numbers
+from typing import Any
 
 from keras_lru.checks import check_choice, check_positive_integer, is_number
 
@@ -177,20 +178,24 @@ def _is_name(value):
     return isinstance(value, str) and value != ""
 
 
-_PIXELS = {"keys": ("image",), "features": 1}
-_PATHS = {"num_classes": 2, **_PIXELS}
-_MNIST = {
+_PIXELS: dict[str, Any] = {"keys": ("image",), "features": 1}
+_PATHS: dict[str, Any] = {"num_classes": 2, **_PIXELS}
+_MNIST: dict[str, Any] = {
     "dataset": "mnist",
     "num_classes": 10,
     "length": 784,
     "held_out": True,
     **_PIXELS,
 }
-_BYTES = {"num_classes": 2, "vocabulary_size": 256}
+_BYTES: dict[str, Any] = {"num_classes": 2, "vocabulary_size": 256}
 # Padding, 15 symbols and the end of the sequence.
-_SYMBOLS = {"num_classes": 10, "vocabulary_size": 17, "end_token": 16}
+_SYMBOLS: dict[str, Any] = {"num_classes": 10, "vocabulary_size": 17, "end_token": 16}
 # Eight symbols and the blank are answered; the delimiter is only read.
-_COPIES = {"num_classes": 9, "vocabulary_size": 10, "target_key": "targets"}
+_COPIES: dict[str, Any] = {
+    "num_classes": 9,
+    "vocabulary_size": 10,
+    "target_key": "targets",
+}
 
 _ALL = (
     Task("scifar", "cifar10", ("image",), 10, 1024, features=3, held_out=True),

@@ -1,10 +1,14 @@
 """The optimizer of a preset."""
 
+from typing import Any
+
 from keras_lru.experiments.presets import Preset
 from keras_lru.training import AdamW, warmup_cosine
 
 
-def make_optimizer(preset: Preset, total_steps: int | None = None, **kwargs) -> AdamW:
+def make_optimizer(
+    preset: Preset, total_steps: int | None = None, **kwargs: Any
+) -> AdamW:
     """The optimizer of the paper's runs, with the rates of a preset.
 
     `AdamW` with linear warmup and cosine decay, a smaller rate and no weight decay for

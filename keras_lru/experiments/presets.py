@@ -147,9 +147,9 @@ class Preset:
         )
         arguments.update(overrides)
         if "recurrence" not in arguments:
-            names = ("units", "state_size", "r_min", "r_max", "max_phase")
+            sizes = ("units", "state_size", "r_min", "r_max", "max_phase")
             arguments["recurrence"] = make_recurrence(
-                self.recurrence, **{name: arguments[name] for name in names}
+                self.recurrence, **{name: arguments[name] for name in sizes}
             )
         model_class = PairClassifier if task.is_pair else SequenceClassifier
         return model_class(**arguments)

@@ -1,5 +1,6 @@
 """SavedModels with endpoints for whole sequences and for streams."""
 
+import os
 from pathlib import Path
 
 import keras
@@ -12,14 +13,14 @@ from keras_lru.export.streaming_model import StreamingModel
 
 
 def export_saved_model(
-    model,
-    path,
-    streaming=True,
+    model: keras.Model,
+    path: str | os.PathLike,
+    streaming: bool = True,
     *,
-    input_signature=None,
-    overwrite=False,
-    verbose=True,
-):
+    input_signature: list | None = None,
+    overwrite: bool = False,
+    verbose: bool = True,
+) -> None:
     """Exports a model for TensorFlow alone: whole sequences, and streams.
 
     The folder needs neither Keras nor this library where it is loaded, whichever

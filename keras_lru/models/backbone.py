@@ -1,12 +1,14 @@
 """The deep model of the paper without its head."""
 
 import math
+from typing import Any
 
 import keras
 
 from keras_lru.checks import check_positive_integer
 from keras_lru.initializers.seeds import check_seed, derive_seed
 from keras_lru.layers.activations import get_activation
+from keras_lru.layers.arguments import ActivationLike
 from keras_lru.layers.lru import LRU
 from keras_lru.layers.residual_block import ResidualBlock
 from keras_lru.layers.serialization import reseed, serialize_unbuilt
@@ -78,25 +80,25 @@ class LRUBackbone(SequenceModel):
 
     def __init__(
         self,
-        depth=6,
-        units=128,
-        state_size=256,
-        r_min=0.0,
-        r_max=1.0,
-        max_phase=2 * math.pi,
-        dropout=0.0,
-        normalization="batch",
-        glu="full",
-        prenorm=True,
-        bidirectional=False,
-        activation="gelu",
-        spatial_dropout=True,
-        norm_momentum=0.99,
-        vocabulary_size=None,
-        mask_zero=False,
-        recurrence=None,
-        seed=None,
-        **kwargs,
+        depth: int = 6,
+        units: int = 128,
+        state_size: int = 256,
+        r_min: float = 0.0,
+        r_max: float = 1.0,
+        max_phase: float = 2 * math.pi,
+        dropout: float = 0.0,
+        normalization: str | None = "batch",
+        glu: str = "full",
+        prenorm: bool = True,
+        bidirectional: bool = False,
+        activation: ActivationLike = "gelu",
+        spatial_dropout: bool = True,
+        norm_momentum: float = 0.99,
+        vocabulary_size: int | None = None,
+        mask_zero: bool = False,
+        recurrence: keras.layers.Layer | dict | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.depth = check_positive_integer("depth", depth)

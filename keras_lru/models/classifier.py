@@ -1,9 +1,13 @@
 """One class for a whole sequence."""
 
+from typing import Any
+
 import keras
 
 from keras_lru.checks import check_choice, check_positive_integer
 from keras_lru.layers.activations import get_activation
+from keras_lru.layers.arguments import ActivationLike
+from keras_lru.models.backbone import LRUBackbone
 from keras_lru.models.backbone_model import BackboneModel
 from keras_lru.models.pooling import MODES, SequencePooling
 
@@ -53,7 +57,12 @@ class SequenceClassifier(BackboneModel):
     """
 
     def __init__(
-        self, num_classes, pooling="mean", activation=None, backbone=None, **kwargs
+        self,
+        num_classes: int,
+        pooling: str = "mean",
+        activation: ActivationLike = None,
+        backbone: LRUBackbone | dict | None = None,
+        **kwargs: Any,
     ):
         num_classes = check_positive_integer("num_classes", num_classes)
         check_choice("pooling", pooling, MODES)

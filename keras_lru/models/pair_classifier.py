@@ -1,10 +1,14 @@
 """One class for two sequences."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_lru.checks import check_choice, check_positive_integer
 from keras_lru.layers.activations import get_activation
+from keras_lru.layers.arguments import ActivationLike
+from keras_lru.models.backbone import LRUBackbone
 from keras_lru.models.backbone_model import BackboneModel
 from keras_lru.models.pooling import MODES, SequencePooling
 
@@ -69,13 +73,13 @@ class PairClassifier(BackboneModel):
 
     def __init__(
         self,
-        num_classes,
-        pooling="mean",
-        activation=None,
-        backbone=None,
-        hidden_units=None,
-        hidden_activation="gelu",
-        **kwargs,
+        num_classes: int,
+        pooling: str = "mean",
+        activation: ActivationLike = None,
+        backbone: LRUBackbone | dict | None = None,
+        hidden_units: int | None = None,
+        hidden_activation: ActivationLike = "gelu",
+        **kwargs: Any,
     ):
         num_classes = check_positive_integer("num_classes", num_classes)
         check_choice("pooling", pooling, MODES)

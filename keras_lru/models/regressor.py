@@ -1,9 +1,13 @@
 """A value for each step of a sequence."""
 
+from typing import Any
+
 import keras
 
 from keras_lru.checks import check_positive_integer
 from keras_lru.layers.activations import get_activation
+from keras_lru.layers.arguments import ActivationLike
+from keras_lru.models.backbone import LRUBackbone
 from keras_lru.models.backbone_model import BackboneModel
 
 
@@ -47,7 +51,13 @@ class SequenceRegressor(BackboneModel):
     (2, 5, 1)
     """
 
-    def __init__(self, output_dim, activation=None, backbone=None, **kwargs):
+    def __init__(
+        self,
+        output_dim: int,
+        activation: ActivationLike = None,
+        backbone: LRUBackbone | dict | None = None,
+        **kwargs: Any,
+    ):
         output_dim = check_positive_integer("output_dim", output_dim)
         super().__init__(backbone, **kwargs)
         self.output_dim = output_dim

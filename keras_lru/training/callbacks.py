@@ -1,7 +1,10 @@
 """Training that survives being killed."""
 
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -65,7 +68,11 @@ class TrainingCheckpoint(keras.callbacks.Callback):
         >>> folder.cleanup()
     """
 
-    def __init__(self, path, callbacks=()):
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+    ):
         super().__init__()
         self.path = Path(path)
         self.callbacks = tuple(callbacks)
@@ -78,7 +85,7 @@ class TrainingCheckpoint(keras.callbacks.Callback):
                     "lost: keep the best with `ModelCheckpoint(save_best_only=True)`. "
                     f"Received: {type(callback).__name__}(restore_best_weights=True)"
                 )
-        self._record = {"epoch": 0, "stopped": False, "callbacks": []}
+        self._record: dict[str, Any] = {"epoch": 0, "stopped": False, "callbacks": []}
         if self.path.exists():
             with np.load(self.path) as file:
                 self._record = json.loads(str(file[_RECORD]))

@@ -1,6 +1,7 @@
 """AdamW with a smaller rate, and no weight decay, for recurrent parameters."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import keras
 from keras import ops
@@ -95,7 +96,7 @@ class AdamW(keras.optimizers.AdamW):
         *,
         recurrent_lr_factor: float = 1.0,
         recurrent_variables: Iterable[str] | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(
             learning_rate=learning_rate, weight_decay=weight_decay, **kwargs

@@ -1,6 +1,7 @@
 """The library's models as a hypermodel of KerasTuner."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 import keras_tuner
@@ -138,8 +139,8 @@ class LRUHyperModel(keras_tuner.HyperModel):
         batch_size: Values = None,
         warmup_fraction: float = 0.1,
         patience: int | None = None,
-        loss=None,
-        metrics=None,
+        loss: Any = None,
+        metrics: Any = None,
         compile_options: Mapping | None = None,
         data_options: Mapping | None = None,
         seed: int | None = None,
@@ -169,7 +170,7 @@ class LRUHyperModel(keras_tuner.HyperModel):
         self.warmup_fraction = warmup_fraction
         self.patience = patience
         self.seed = seed
-        self._make_model = model if preset is None else preset.build_model
+        self._make_model: Any = model if preset is None else preset.build_model
         self._loss = loss
         self._metrics = metrics
         self._compile_options = dict(compile_options or {})
@@ -192,7 +193,8 @@ class LRUHyperModel(keras_tuner.HyperModel):
                 f"`ring=False`). Received: arguments with {twice}"
             )
         # What was trained last, and how often in a row.
-        self._trained, self._executions = None, 0
+        self._trained: dict | None = None
+        self._executions = 0
 
     def resolve(self, hp: keras_tuner.HyperParameters) -> dict:
         """What the hyperparameters of a trial stand for.

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import keras_tuner
 
@@ -63,44 +64,45 @@ def ring_hyperparameters(
         {'r_min': 0.495, 'r_max': 0.99, 'max_phase': 3.14}
     """
     fixed = _checked_fixed(fixed)
-    r_max = fixed.get("r_max", check_values("r_max", r_max, 0, 1))
+    outer: Any = fixed.get("r_max", check_values("r_max", r_max, 0, 1))
     r_min_fraction = check_values("r_min_fraction", r_min_fraction, 0, 1)
-    max_phase = fixed.get(
+    phase: Any = fixed.get(
         "max_phase", check_values("max_phase", max_phase, 0, log=True)
     )
-    if isinstance(r_max, tuple) and r_max[1] == 1:
+    if isinstance(outer, tuple) and outer[1] == 1:
         raise ValueError(
             "`r_max` must be a range below 1, as `1 - r_max` is searched on a "
             f"logarithmic scale. Received: r_max={r_max}"
         )
+    inner: Any
     if r_min is None:
-        r_min = fixed.get("r_min")
+        inner = fixed.get("r_min")
     elif "r_min" in fixed or not isinstance(r_min, list):
         raise ValueError(
             "`r_min` must be a list of choices, and not in `fixed` too. Received: "
             f"r_min={r_min!r}, fixed={fixed!r}"
         )
     else:
-        r_min = check_values("r_min", r_min, 0, 1)
-    largest = max(r_min) if isinstance(r_min, list) else r_min or 0.0
-    smallest = min(r_max) if isinstance(r_max, tuple | list) else r_max
+        inner = check_values("r_min", r_min, 0, 1)
+    largest = max(inner) if isinstance(inner, list) else inner or 0.0
+    smallest = min(outer) if isinstance(outer, tuple | list) else outer
     check_ring(largest, smallest)
 
-    if isinstance(r_max, tuple):
-        low, high = r_max
+    if isinstance(outer, tuple):
+        low, high = outer
         distance = (1 - high, 1 - low)
         distance = suggest(hp, f"{prefix}one_minus_r_max", distance, log=True)
         # KerasTuner rounds too: it might be just out of the range.
-        r_max = min(max(1 - distance, low), high)
+        outer = min(max(1 - distance, low), high)
     else:
-        r_max = suggest(hp, f"{prefix}r_max", r_max)
-    if r_min is not None:
-        r_min = suggest(hp, f"{prefix}r_min", r_min)
+        outer = suggest(hp, f"{prefix}r_max", outer)
+    if inner is not None:
+        inner = suggest(hp, f"{prefix}r_min", inner)
     else:
         fraction = suggest(hp, f"{prefix}r_min_fraction", r_min_fraction)
-        r_min = min(fraction, 1.0) * r_max
-    max_phase = suggest(hp, f"{prefix}max_phase", max_phase, log=True)
-    return {"r_min": r_min, "r_max": r_max, "max_phase": max_phase}
+        inner = min(fraction, 1.0) * outer
+    phase = suggest(hp, f"{prefix}max_phase", phase, log=True)
+    return {"r_min": inner, "r_max": outer, "max_phase": phase}
 
 
 def _checked_fixed(fixed):

@@ -1,6 +1,7 @@
 """What a search varies: the ring, and the settings that are not single numbers."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import keras_tuner
 import numpy as np
@@ -8,8 +9,8 @@ import numpy as np
 from keras_lru.tuner.hyperparameter import check_values, suggest
 from keras_lru.tuner.ring import RING, ring_hyperparameters
 
-_SIZE = {"low": 1, "integer": True, "log": True}
-_LIMITS = {
+_SIZE: dict[str, Any] = {"low": 1, "integer": True, "log": True}
+_LIMITS: dict[str, dict[str, Any]] = {
     "learning_rate": {"low": 0, "log": True},
     "recurrent_lr_factor": {"low": 0, "log": True},
     "weight_decay": {"low": 0},

@@ -70,7 +70,10 @@ class GeneratedConfig(tfds.core.BuilderConfig):
         }
 
 
-class GeneratedBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class GeneratedBuilder(
+    tfds.core.GeneratorBasedBuilder,
+    skip_registration=True,  # type: ignore[call-arg]
+):
     """A dataset that is computed, in parallel, and resumed if killed.
 
     Subclasses have configs of the class `GeneratedConfig`, return the function that

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import hashlib
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -73,7 +73,12 @@ class ListOpsConfig(GeneratedConfig):
         return TreeSpec(**{field.name: getattr(self, field.name) for field in fields})
 
 
-_SHORT_TREES = {"max_depth": 5, "max_arguments": 5, "min_size": 20, "max_size": 100}
+_SHORT_TREES: dict[str, Any] = {
+    "max_depth": 5,
+    "max_arguments": 5,
+    "min_size": 20,
+    "max_size": 100,
+}
 
 
 class LraListops(GeneratedBuilder):

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -82,7 +82,7 @@ class PathfinderConfig(GeneratedConfig):
     def spec(self) -> PathfinderSpec:
         """What the images are made of."""
         spec = pathfinder_spec(self.size, self.contour_length)
-        changes = {} if self.distractors else {"distractor_dashes": 0}
+        changes: dict[str, Any] = {} if self.distractors else {"distractor_dashes": 0}
         return dataclasses.replace(spec, single_dashes=self.single_dashes, **changes)
 
 

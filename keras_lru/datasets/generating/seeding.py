@@ -3,6 +3,7 @@
 import zlib
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 def seed_sequence(seed: int, split: str, *index: int) -> np.random.SeedSequence:
@@ -34,7 +35,7 @@ def random_generator(seed: int, split: str, index: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(seed_sequence(seed, split, index)))
 
 
-def child_words(words: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+def child_words(words: np.ndarray, numbers: ArrayLike) -> np.ndarray:
     """The outputs `numbers` of SplitMix64 generators whose states are `words`.
 
     Many generators at once, any output of each: a word for every node of many trees,

@@ -44,10 +44,10 @@ def make_dataset(
         return arrays
 
     stored = [*(column.steps for column in sequences)]
-    stored.append(targets.steps if per_step else targets)
+    stored.append(targets.steps if isinstance(targets, RaggedSequences) else targets)
     shapes = [(rows, time, *steps.shape[1:]) for steps in stored]
     if not per_step:
-        shapes[-1] = (rows, *targets.shape[1:])
+        shapes[-1] = (rows, *stored[-1].shape[1:])
     dtypes = [tf.as_dtype(array.dtype) for array in stored]
     if weigh_steps:
         shapes.append((rows, time))

@@ -88,9 +88,10 @@ def check_features(builder, task: Task) -> int | None:
     if task.is_image:
         return None
     lengths = [info.shape[0] if info.shape else None for info in infos]
-    if None in lengths:
+    known = [length for length in lengths if length is not None]
+    if len(known) < len(lengths):
         return None
-    return max(lengths) + (task.end_token is not None)
+    return max(known) + (task.end_token is not None)
 
 
 def _tensor_info(builder, argument, key):

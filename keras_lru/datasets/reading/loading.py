@@ -4,6 +4,7 @@ import numbers
 from collections.abc import Sequence
 
 import tensorflow as tf
+import tensorflow_datasets as tfds
 
 from keras_lru.checks import (
     check_non_negative_integer,
@@ -27,7 +28,7 @@ def load(
     split: str,
     batch_size: int,
     *,
-    config=None,
+    config: str | tfds.core.BuilderConfig | None = None,
     data_dir: str | None = None,
     download: bool = False,
     seed: int = 0,
@@ -151,12 +152,12 @@ def load(
             "grayscale": grayscale or None,
         }
     )
-    for name, value in unused.items():
-        if value is not None:
+    for name, option in unused.items():
+        if option is not None:
             kind = "tokens and floats" if task.is_image else "images"
             raise ValueError(
                 f"`{name}` is for {kind}, which task {task.name!r} does not read. "
-                f"Received: {name}={value!r}"
+                f"Received: {name}={option!r}"
             )
     if shuffle is None:
         shuffle = split == "train"

@@ -55,7 +55,13 @@ def _how_to_prepare(builder):
     return f"`{command}` prepares it, and so does `download=True`.{manual}"
 
 
-def num_examples(task: str | Task, split: str, *, config=None, data_dir=None) -> int:
+def num_examples(
+    task: str | Task,
+    split: str,
+    *,
+    config: str | tfds.core.BuilderConfig | None = None,
+    data_dir: str | None = None,
+) -> int:
     """How many examples a split has, from TFDS's records: nothing is read.
 
     Args:

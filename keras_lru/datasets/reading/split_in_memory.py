@@ -138,11 +138,11 @@ def read_sequences(builder, task: Task, split: str, max_length: int) -> Examples
     padding = task.padding
     sequences = tuple(_end_to_end(column, to_steps, padding) for column in columns)
     if not task.per_step:
-        targets = np.concatenate([batch.numpy() for batch in targets])
-        return Examples(sequences, _to_targets(targets, task))
-    targets = _end_to_end(targets, lambda values: _to_targets(values, task))
-    _check_in_step(sequences[0].lengths, targets.lengths, task)
-    return Examples(sequences, targets)
+        flat = np.concatenate([batch.numpy() for batch in targets])
+        return Examples(sequences, _to_targets(flat, task))
+    steps = _end_to_end(targets, lambda values: _to_targets(values, task))
+    _check_in_step(sequences[0].lengths, steps.lengths, task)
+    return Examples(sequences, steps)
 
 
 def _end_to_end(batches, convert, padding=0):
