@@ -44,7 +44,8 @@ def trial_table(
         >>> sorted(table[0]["settings"]), table[0]["score"] <= table[1]["score"]
         (['max_phase', 'r_max', 'r_min'], True)
     """
-    settings_of = resolve or getattr(tuner.hypermodel, "resolve", lambda hp: {})
+    if resolve is None:
+        resolve = getattr(tuner.hypermodel, "resolve", None) or (lambda hp: {})
     trials = [Trial.load(path) for path in _trial_files(tuner)]
     sign = -1 if tuner.oracle.objective.direction == "max" else 1
 
@@ -58,7 +59,7 @@ def trial_table(
             "status": trial.status,
             "score": trial.score,
             "hyperparameters": dict(trial.hyperparameters.values),
-            "settings": settings_of(trial.hyperparameters.copy()),
+            "settings": resolve(trial.hyperparameters.copy()),
             "message": trial.message,
         }
         for trial in sorted(trials, key=order)
