@@ -1,4 +1,4 @@
-"""Classes that Keras knows by name, so that files load without `custom_objects`.
+"""Registration of classes with Keras, so that files load without `custom_objects`.
 
 The package is lazy: what is asked for is imported then. But Keras loads from a file
 only what is registered, so as soon as both are imported, in whichever order, so are

@@ -1,4 +1,4 @@
-"""Names for what annotations speak of."""
+"""Types for annotations."""
 
 from typing import Any, TypeAlias
 

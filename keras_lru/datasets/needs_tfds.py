@@ -1,4 +1,4 @@
-"""Importing this says what to install where TensorFlow Datasets is missing."""
+"""Imported first where TFDS is needed: says what to install if it is missing."""
 
 try:
     import tensorflow_datasets  # noqa: F401

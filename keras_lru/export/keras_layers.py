@@ -1,4 +1,4 @@
-"""What Keras's own layers would say: how they run in a stream, and why they cannot."""
+"""How Keras's own layers run in a stream, and why some cannot."""
 
 import inspect
 

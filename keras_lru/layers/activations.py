@@ -1,4 +1,4 @@
-"""Activations by name, and what is refused."""
+"""Look up an activation by its name."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""What the arguments of layers may be, for annotations."""
+"""Types of the arguments of layers, for annotations."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias

@@ -1,4 +1,4 @@
-"""Batch normalization whose batch is the whole one, on however many devices."""
+"""Batch normalization over the whole batch, on one device and on several."""
 
 import keras
 from keras import ops

@@ -1,4 +1,4 @@
-"""What diagonal linear recurrences share: complex states, eigenvalues, how to solve."""
+"""Base classes of diagonal linear recurrences: complex states, eigenvalues, scans."""
 
 from abc import abstractmethod
 

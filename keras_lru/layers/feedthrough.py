@@ -1,4 +1,4 @@
-"""D, what outputs are made of inputs, for the cells that have one."""
+"""The feedthrough D, for cells whose output depends on their input directly."""
 
 from keras import initializers
 

@@ -1,4 +1,4 @@
-"""What gated linear recurrences share: one real state, coefficients of the input."""
+"""Base classes of gated linear recurrences: a real state, coefficients of the input."""
 
 from abc import abstractmethod
 

@@ -1,4 +1,4 @@
-"""What all recurrences of the library share: a cell, and a layer over whole sequences.
+"""Base classes of all recurrences: a cell, and a layer over whole sequences.
 
 A recurrence is a cell, which has the weights, and a layer, which has Keras's contract
 of a recurrent layer. Between them stands `cell.system()`, the recurrence as plain

@@ -1,4 +1,4 @@
-"""What the models with a head share: they own a backbone."""
+"""Base class of the models with a head on a backbone."""
 
 import keras
 

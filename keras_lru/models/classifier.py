@@ -1,4 +1,4 @@
-"""One class for a whole sequence."""
+"""A classifier of sequences."""
 
 from typing import Any
 

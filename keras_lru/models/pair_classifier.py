@@ -1,4 +1,4 @@
-"""One class for two sequences."""
+"""A classifier of pairs of sequences."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""From a sequence to one vector."""
+"""Pooling of a sequence over time, into one vector."""
 
 import keras
 from keras import ops

@@ -1,4 +1,4 @@
-"""A value for each step of a sequence."""
+"""A regressor: values for each step of a sequence."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What all models have: an export for sequences of every length."""
+"""Base class of all models: export for sequences of every length."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""What is done to batches of sequences `(batch, time, features)`, of any lengths.
+"""Operations on batches of sequences `(batch, time, features)`, of any lengths.
 
 Masks. A masked step must change neither the state nor, with `zero_output_for_mask`
 false, the output, exactly as in `keras.layers.LSTM`. Unmasked steps are moved to the

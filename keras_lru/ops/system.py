@@ -1,4 +1,4 @@
-"""What a recurrence is to its cell and its layer: one step, and all steps."""
+"""The interface of a recurrence to its cell and its layer: one step, and all steps."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Training that survives being killed."""
+"""A checkpoint of all that training depends on, to go on after a kill."""
 
 import json
 import os

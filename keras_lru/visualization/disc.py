@@ -1,4 +1,4 @@
-"""Eigenvalues in the unit disc."""
+"""Plot of eigenvalues in the unit disc."""
 
 from typing import Any
 

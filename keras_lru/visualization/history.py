@@ -1,4 +1,4 @@
-"""Eigenvalues over the course of training."""
+"""Plot of eigenvalues over the course of training."""
 
 import os
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""How long recurrences remember."""
+"""Histogram of half-lives: how long recurrences remember."""
 
 from typing import Any
 

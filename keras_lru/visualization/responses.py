@@ -1,4 +1,4 @@
-"""What is left of an impulse, step by step."""
+"""Plots of impulse responses."""
 
 from collections.abc import Iterable
 from typing import Any

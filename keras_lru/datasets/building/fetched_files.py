@@ -1,4 +1,4 @@
-"""Files that the user has fetched: found, read, and told what is wrong with them."""
+"""Read files of a benchmark that the user has downloaded, and check them."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""What TFDS builders of generated datasets share."""
+"""Base class of TFDS builders whose examples are generated."""
 
 import abc
 import dataclasses
