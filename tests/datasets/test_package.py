@@ -6,6 +6,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 import keras_lru.datasets  # noqa: F401
+from keras_lru.datasets.generating.pathfinder import PathfinderSpec
 
 NAMES = {"copy_memory", "lra_aan", "lra_listops", "lra_pathfinder"}
 
@@ -58,3 +59,10 @@ def test_without_tfds_says_what_to_install(monkeypatch, name):
     datasets = importlib.import_module("keras_lru.datasets")
     with pytest.raises(ImportError, match=r'pip install "keras-lru\[datasets\]"'):
         getattr(datasets, name)
+
+
+def test_pathfinder_is_found_where_it_was_with_a_warning():
+    from keras_lru.datasets import pathfinder
+
+    with pytest.warns(DeprecationWarning, match=r"generating\.pathfinder"):
+        assert pathfinder.PathfinderSpec is PathfinderSpec
