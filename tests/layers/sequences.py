@@ -81,7 +81,7 @@ def compiled(function):
 def model_of(inputs, outputs, **options):
     """A functional model, compiled for predictions."""
     model = keras.Model(inputs, outputs)
-    model.compile(**{**SOON, **options})
+    model.compile(**{"optimizer": "sgd", **SOON, **options})
     return model
 
 
@@ -89,5 +89,5 @@ def sequential(layer, time=None, before=(), **options):
     """A compiled model of a built layer, and of layers before it, for any time."""
     features = layer.input_spec.axes[-1]
     model = keras.Sequential([keras.Input((time, features)), *before, layer])
-    model.compile(**{**SOON, **options})
+    model.compile(**{"optimizer": "sgd", **SOON, **options})
     return model
