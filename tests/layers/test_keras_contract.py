@@ -11,6 +11,8 @@ import pytest
 from keras import ops
 from keras.src import testing
 
+from keras_lru.training import AdamW
+
 from .arguments import LEGAL
 from .kinds import each_kind
 from .sequences import (
@@ -230,6 +232,20 @@ def test_order_paths_and_shapes_of_the_weights(kind):
     assert [w.path for w in layer.trainable_weights] == paths
     recurrent = tuple(w.name for w in layer.weights if w.is_recurrent)
     assert recurrent == kind.recurrent
+
+
+@each
+def test_the_optimizer_treats_recurrent_weights_apart(kind):
+    layer = kind.make()
+    before = [numpy_of(w) for w in layer.weights]
+    optimizer = AdamW(0.1, weight_decay=0.0, recurrent_lr_factor=0.0)
+    optimizer.apply([ops.ones_like(w) for w in layer.weights], layer.trainable_weights)
+    same = tuple(
+        w.name
+        for w, old in zip(layer.weights, before, strict=True)
+        if np.array_equal(numpy_of(w), old)
+    )
+    assert same == kind.recurrent
 
 
 @each
