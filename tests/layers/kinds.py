@@ -213,9 +213,13 @@ class Solver:
         tensors = [ops.convert_to_tensor(part) for part in states or ()]
         return [weights, ops.convert_to_tensor(x), tensors]
 
+    def tensors(self, x, initial_state=None, mask=None):
+        """Outputs and last states, a list of tensors."""
+        return self._values(self._arguments(x, initial_state), mask)
+
     def __call__(self, x, initial_state=None, mask=None):
         """Outputs and last states, a list of float64 arrays."""
-        return numpy_of_all(self._values(self._arguments(x, initial_state), mask))
+        return numpy_of_all(self.tensors(x, initial_state, mask))
 
     def cotangents(self, x, of="all", seed=2):
         """Weights of a loss that is a sum over outputs, last states, or both."""

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from .kinds import each_kind
+from .kinds import Solver, each_kind
 from .sequences import (
     ALL,
     BATCH,
@@ -54,12 +54,11 @@ def float64(backend):
     ),
 )
 def test_half(kind, policy, return_sequences, mask):
-    layer = kind.make(
-        return_sequences=return_sequences, return_state=True, dtype=policy
-    )
+    solver = kind.solver(return_sequences=return_sequences, dtype=policy)
+    layer = solver.layer
     assert {w.dtype for w in layer.weights} == {"float32"}
     mask, half = MASKS.get(mask), policy.removeprefix("mixed_")
-    y, *last = layer(kind.inputs(), initial_state=kind.states(), mask=mask)
+    y, *last = solver.tensors(kind.inputs(), kind.states(), mask)
     assert dtype_of(y) == half
     assert {dtype_of(part) for part in last} == {"float32"}
     expected, states = kind.reference(layer, kind.inputs(), kind.states(), mask)
@@ -72,12 +71,10 @@ def test_half(kind, policy, return_sequences, mask):
 )
 def test_half_keeps_what_decays_slowly(kind, policy):
     """bfloat16 rounds 0.999 to 1: over 1000 steps nothing would decay."""
-    layer = kind.make(**kind.slow, dtype=policy, return_state=True)
+    solver = Solver(kind.make(**kind.slow, dtype=policy, return_state=True))
     x = np.zeros((BATCH, 1000, kind.features), "float32")
-    _, *last = layer(x, initial_state=kind.states())
-    before, after = (
-        np.linalg.norm(numpy_of_all(states), axis=0) for states in (kind.states(), last)
-    )
+    _, *last = solver(x, kind.states())
+    before, after = (np.linalg.norm(states, axis=0) for states in (kind.states(), last))
     np.testing.assert_allclose(after, kind.kept**1000 * before, rtol=1e-3)
 
 
@@ -86,7 +83,7 @@ def test_float64(float64, kind, backend):
     layer = kind.make(**ALL, dtype="float64")
     assert {w.dtype for w in layer.weights} == {"float64"}
     mask = MASKS["holes"]
-    found = layer(kind.inputs(), initial_state=kind.states(), mask=mask)
+    found = Solver(layer).tensors(kind.inputs(), kind.states(), mask)
     assert {dtype_of(y) for y in found} == {"float64"}
     # float64 keeps 15 digits; but Keras 3.15 takes sines in float32 on JAX.
     rtol = 1e-6 if backend == "jax" else 1e-10

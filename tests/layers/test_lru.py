@@ -244,10 +244,16 @@ def test_random_initializers_give_different_parts():
 # Stability
 
 
+@pytest.fixture(scope="module")
+def own_solver():
+    """One whose weights tests may change."""
+    return Solver(make(**ALL))
+
+
 @pytest.mark.parametrize("nu_log", [100, -100, 1e30, -1e30])
-def test_stable_at_extreme_weights(nu_log):
-    layer = make(**ALL)
-    solver = Solver(layer)
+def test_stable_at_extreme_weights(own_solver, nu_log):
+    solver = own_solver
+    layer = solver.layer
     layer.cell.nu_log.assign(np.full(STATES, nu_log))
     for theta_log in (100, -100, 1e30, -1e30):
         layer.cell.theta_log.assign(np.full(STATES, theta_log))

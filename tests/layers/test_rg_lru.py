@@ -8,7 +8,7 @@ from keras import ops
 from keras_lru.layers import RGLRU, RGLRUCell
 from keras_lru.ops.gated_system import bounded_sqrt
 
-from ..differentiate import gradients as gradients_of
+from .. import differentiate
 from .kinds import KINDS, Solver
 from .sequences import BATCH, assert_close, numpy_of, weights_of
 
@@ -22,9 +22,16 @@ def build(units=UNITS, **kwargs):
     return layer
 
 
-def gradients(layer):
-    solver, x = Solver(layer), KIND.inputs()
-    return solver.gradients(solver.cotangents(x), x)[1]
+@pytest.fixture(scope="module")
+def gradients():
+    """Gradients of a layer of one head, by name; compiled once for all such layers."""
+    solver, x = Solver(build(return_state=True)), KIND.inputs()
+
+    def gradients_of(layer):
+        solver.layer.set_weights(layer.get_weights())
+        return solver.gradients(solver.cotangents(x), x)[1]
+
+    return gradients_of
 
 
 def decay(layer):
@@ -59,8 +66,8 @@ def test_initial_decay_is_uniform():
 
 
 @pytest.mark.parametrize("a", [(0, 0), (1, 1), (0, 1), (0.99, 0.99)])
-def test_every_legal_range_is_finite(a):
-    layer = build(a_min=a[0], a_max=a[1], return_state=True)
+def test_every_legal_range_is_finite(gradients, a):
+    layer = build(a_min=a[0], a_max=a[1])
     assert np.isfinite(weights_of(layer)["Lambda"]).all()
     for name, gradient in gradients(layer).items():
         assert np.isfinite(gradient).all(), name
@@ -125,9 +132,9 @@ def test_heads_are_blocks_of_a_dense_gate():
 
 
 @pytest.mark.parametrize("bias", [-200.0, -16.0, 200.0])
-def test_gradient_through_a_closed_gate_is_finite(bias):
+def test_gradient_through_a_closed_gate_is_finite(gradients, bias):
     """At a_t = 1 the square root's own slope is infinite."""
-    layer = build(bias_initializer=keras.initializers.Constant(bias), return_state=True)
+    layer = build(bias_initializer=keras.initializers.Constant(bias))
     for name, gradient in gradients(layer).items():
         assert np.isfinite(gradient).all(), name
 
@@ -136,7 +143,7 @@ def test_square_root_is_exact_and_its_slope_bounded():
     x = np.float32([0, 1e-12, 1e-7, 2.5e-7, 1e-4, 0.25, 1])
     np.testing.assert_allclose(numpy_of(bounded_sqrt(x)), np.sqrt(x), rtol=1e-6)
     expected = [1000, 1000, 1000, 1000, 50, 1, 0.5]
-    (slope,) = gradients_of(lambda x: ops.sum(bounded_sqrt(x)), x)
+    (slope,) = differentiate.gradients(lambda x: ops.sum(bounded_sqrt(x)), x)
     np.testing.assert_allclose(numpy_of(slope), expected, rtol=1e-5)
 
 
