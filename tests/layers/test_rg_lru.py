@@ -1,4 +1,4 @@
-"""What the RG-LRU has of its own; the rest is in `test_recurrences`."""
+"""What the RG-LRU has of its own: gates, heads, decay, the bounded square root."""
 
 import keras
 import numpy as np
@@ -8,16 +8,30 @@ from keras import ops
 from keras_lru.layers import RGLRU, RGLRUCell
 from keras_lru.ops.gated_system import bounded_sqrt
 
-from ..differentiate import gradients as gradients_of
-from .lru_reference import BATCH, CLOSE, TIME, gradients, inputs, numpy_of, weights_of
+from .. import differentiate
+from .kinds import KINDS, Solver
+from .sequences import BATCH, assert_close, numpy_of, weights_of
 
-UNITS = 4
+KIND = KINDS["rg_lru"]
+UNITS = KIND.units
 
 
 def build(units=UNITS, **kwargs):
     layer = RGLRU(units, **{"seed": 1, **kwargs})
     layer.build((BATCH, None, units))
     return layer
+
+
+@pytest.fixture(scope="module")
+def gradients():
+    """Gradients of a layer of one head, by name; compiled once for all such layers."""
+    solver, x = Solver(build(return_state=True)), KIND.inputs()
+
+    def gradients_of(layer):
+        solver.layer.set_weights(layer.get_weights())
+        return solver.gradients(solver.cotangents(x), x)[1]
+
+    return gradients_of
 
 
 def decay(layer):
@@ -52,13 +66,11 @@ def test_initial_decay_is_uniform():
 
 
 @pytest.mark.parametrize("a", [(0, 0), (1, 1), (0, 1), (0.99, 0.99)])
-def test_every_legal_range_is_finite(a):
-    layer = build(a_min=a[0], a_max=a[1], return_state=True)
+def test_every_legal_range_is_finite(gradients, a):
+    layer = build(a_min=a[0], a_max=a[1])
     assert np.isfinite(weights_of(layer)["Lambda"]).all()
-    found = gradients(
-        layer, [np.ones((BATCH, UNITS))] * 2, inputs(TIME, features=UNITS)
-    )
-    assert all(np.isfinite(g).all() for g in found.values())
+    for name, gradient in gradients(layer).items():
+        assert np.isfinite(gradient).all(), name
     if a[0] == a[1]:
         np.testing.assert_allclose(decay(layer), a[0], atol=1e-6)
 
@@ -115,23 +127,15 @@ def test_heads_are_blocks_of_a_dense_gate():
         full[0, :2, :2], full[0, 2:, 2:] = weights[i]
         weights[i] = full
     dense.set_weights(weights)
-    x = inputs(features=UNITS)
-    np.testing.assert_allclose(numpy_of(blocks(x)), numpy_of(dense(x)), **CLOSE)
-
-
-@pytest.mark.parametrize("scan", ["sequential", "chunked", "associative"])
-def test_algorithms_give_the_same_numbers(scan):
-    x = inputs(features=UNITS)
-    y, expected = build(scan=scan)(x), build()(x)
-    np.testing.assert_allclose(numpy_of(y), numpy_of(expected), **CLOSE)
+    x = KIND.inputs()
+    assert_close(blocks(x), dense(x))
 
 
 @pytest.mark.parametrize("bias", [-200.0, -16.0, 200.0])
-def test_gradient_through_a_closed_gate_is_finite(bias):
+def test_gradient_through_a_closed_gate_is_finite(gradients, bias):
     """At a_t = 1 the square root's own slope is infinite."""
-    layer = build(bias_initializer=keras.initializers.Constant(bias), return_state=True)
-    found = gradients(layer, [np.ones((BATCH, UNITS))] * 2, inputs(features=UNITS))
-    for name, gradient in found.items():
+    layer = build(bias_initializer=keras.initializers.Constant(bias))
+    for name, gradient in gradients(layer).items():
         assert np.isfinite(gradient).all(), name
 
 
@@ -139,86 +143,8 @@ def test_square_root_is_exact_and_its_slope_bounded():
     x = np.float32([0, 1e-12, 1e-7, 2.5e-7, 1e-4, 0.25, 1])
     np.testing.assert_allclose(numpy_of(bounded_sqrt(x)), np.sqrt(x), rtol=1e-6)
     expected = [1000, 1000, 1000, 1000, 50, 1, 0.5]
-    (slope,) = gradients_of(lambda x: ops.sum(bounded_sqrt(x)), x)
+    (slope,) = differentiate.gradients(lambda x: ops.sum(bounded_sqrt(x)), x)
     np.testing.assert_allclose(numpy_of(slope), expected, rtol=1e-5)
-
-
-def test_slow_decay_survives_half_precision():
-    """bfloat16 rounds a_t = 0.999 to 1: over 1000 steps nothing would decay."""
-    layer = build(
-        a_min=0.999,
-        a_max=0.999,
-        bias_initializer=keras.initializers.Constant(20.0),
-        dtype="mixed_bfloat16",
-        return_state=True,
-    )
-    start = np.ones((BATCH, UNITS), "float32")
-    _, h = layer(np.zeros((BATCH, 1000, UNITS)), initial_state=[start])
-    np.testing.assert_allclose(numpy_of(h), 0.999**1000, rtol=1e-3)
-
-
-ARGUMENTS = {
-    "units": 4,
-    "num_heads": 2,
-    "a_min": 0.5,
-    "a_max": 0.75,
-    "gate_initializer": "glorot_uniform",
-    "bias_initializer": "ones",
-    "recurrent_regularizer": "l1",
-    "gate_regularizer": keras.regularizers.L2(0.1),
-    "bias_regularizer": "l2",
-    "activity_regularizer": keras.regularizers.L2(0.3),
-    "recurrent_constraint": "non_neg",
-    "gate_constraint": keras.constraints.MaxNorm(2.0),
-    "bias_constraint": "non_neg",
-    "return_sequences": True,
-    "return_state": True,
-    "go_backwards": True,
-    "stateful": True,
-    "zero_output_for_mask": True,
-    "scan": "associative",
-    "seed": 7,
-    "name": "my_rg_lru",
-    "dtype": keras.DTypePolicy("mixed_bfloat16"),
-    "trainable": False,
-}
-
-
-def test_config_round_trip():
-    config = RGLRU(**ARGUMENTS).get_config()
-    assert config.keys() == ARGUMENTS.keys() == RGLRU(4).get_config().keys()
-    restored = RGLRU.from_config(config)
-    assert restored.get_config() == config
-    assert restored.compute_dtype == restored.cell.compute_dtype == "bfloat16"
-    assert (restored.num_heads, restored.a_min, restored.scan) == (
-        2,
-        0.5,
-        "associative",
-    )
-    cell = restored.cell.get_config()
-    assert RGLRUCell.from_config(cell).get_config() == cell
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"num_heads": 0}, "`num_heads` must be a positive integer.*num_heads=0"),
-        ({"num_heads": 3}, "`num_heads` must divide `units`.*num_heads=3, units=4"),
-        ({"a_min": -0.1}, r"`a_min` must be a number in \[0, 1\].*a_min=-0\.1"),
-        ({"a_max": 1.1}, r"`a_max` must be a number in \[0, 1\].*a_max=1\.1"),
-        ({"a_min": 0.9, "a_max": 0.5}, r"`a_min` .*`a_max`.*a_min=0\.9, a_max=0\.5"),
-        ({"gate_initializer": "no_such"}, "no_such"),
-    ],
-)
-@pytest.mark.parametrize("kind", [RGLRU, RGLRUCell])
-def test_bad_argument(kind, arguments, message):
-    with pytest.raises(ValueError, match=message):
-        kind(**{"units": 4, **arguments})
-
-
-def test_unknown_scan():
-    with pytest.raises(ValueError, match=r"`scan` must be one of .*'fast'"):
-        RGLRU(4, scan="fast")
 
 
 def test_inputs_of_other_features():
