@@ -8,13 +8,11 @@ from keras_lru.models.pooling import SequencePooling
 
 from .samples import SIZES, TOKENS, both_features, features, tokens
 
-DEEP = {**SIZES, "depth": 2}
-
 
 def steps_and_last():
     """A mask that reaches all layers; an output for each step, and one for all."""
     x = keras.Input((None,), dtype="int32")
-    y = LRUBackbone(**DEEP, **TOKENS)(x)
+    y = LRUBackbone(**SIZES, **TOKENS)(x)
     each = keras.layers.Dense(2)(y)
     return keras.Model(x, [each, SequencePooling("last", name="pooling")(y)])
 
@@ -46,7 +44,7 @@ def two_inputs():
 
 MODELS = {
     "steps and last": (steps_and_last, tokens),
-    "regressor": (lambda: SequenceRegressor(2, **DEEP), features),
+    "regressor": (lambda: SequenceRegressor(2, **{**SIZES, "depth": 2}), features),
     "last of tokens": (
         lambda: SequenceClassifier(3, pooling="last", **SIZES, **TOKENS),
         tokens,

@@ -77,12 +77,9 @@ def test_every_endpoint_output_and_state_has_its_name(steps_and_last):
     served = tf.saved_model.load(str(path))
     assert sorted(served.signatures) == ENDPOINTS
     assert sorted(served.signatures["step"].structured_outputs) == [
-        "block_0_lru_output",
-        "block_0_lru_x_im",
-        "block_0_lru_x_re",
-        "block_1_lru_output",
-        "block_1_lru_x_im",
-        "block_1_lru_x_re",
+        "lru_output",
+        "lru_x_im",
+        "lru_x_re",
         "outputs_0",
         "outputs_1",
         "pooling_output",
