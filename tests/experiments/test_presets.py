@@ -114,7 +114,7 @@ def test_overrides_replace_and_add():
 @pytest.mark.parametrize("name", RECURRENCES)
 def test_another_recurrence_takes_the_lru_s_place(name):
     preset = dataclasses.replace(get_preset("smnist", "tiny"), recurrence=name)
-    model = preset.build_model(depth=2, units=16)
+    model = preset.build_model(depth=2, units=8, state_size=8)
     assert tuple(model(keras.KerasTensor((4, 6, 1))).shape) == (4, 10)
     first, second = (block.recurrence for block in model.backbone.blocks)
     assert first is not second

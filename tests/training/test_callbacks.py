@@ -1,5 +1,8 @@
 """Training that is cut anywhere and goes on as if it hadn't been."""
 
+import shutil
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -48,8 +51,21 @@ def fit(path, epochs, callbacks=(), model=None):
     return checkpoint, history.history
 
 
-def test_loss_curve_is_that_of_a_run_never_cut(tmp_path):
-    _, whole = fit(tmp_path / "whole.npz", EPOCHS)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The losses of a run that is never cut."""
+    return fit(tmp_path_factory.mktemp("whole") / "state.npz", EPOCHS)[1]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A file of one epoch, in a folder that was not there."""
+    path = tmp_path_factory.mktemp("written") / "new" / "state.npz"
+    fit(path, 1)
+    return path
+
+
+def test_loss_curve_is_that_of_a_run_never_cut(whole, tmp_path):
     parts = {name: [] for name in whole}
     for epochs in (2, 3, EPOCHS):
         checkpoint, part = fit(tmp_path / "cut.npz", epochs)
@@ -72,9 +88,8 @@ class Killer(keras.callbacks.Callback):
         self.epoch = epoch
 
 
-def test_a_run_killed_within_an_epoch_repeats_it(tmp_path):
+def test_a_run_killed_within_an_epoch_repeats_it(whole, tmp_path):
     path = tmp_path / "state.npz"
-    _, whole = fit(tmp_path / "whole.npz", EPOCHS)
     with pytest.raises(KilledError):
         fit(path, EPOCHS, [Killer()])
     _, rest = fit(path, EPOCHS)
@@ -82,10 +97,9 @@ def test_a_run_killed_within_an_epoch_repeats_it(tmp_path):
     assert rest["val_loss"] == whole["val_loss"][3:]
 
 
-def test_file_is_replaced_whole(tmp_path, monkeypatch):
-    path = tmp_path / "new" / "state.npz"
-    fit(path, 1)
-    before = path.read_bytes()
+def test_file_is_replaced_whole(written, tmp_path, monkeypatch):
+    path = shutil.copy(written, tmp_path)
+    before = written.read_bytes()
 
     def torn(file, **arrays):
         file.write(b"half of")
@@ -94,7 +108,7 @@ def test_file_is_replaced_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(np, "savez", torn)
     with pytest.raises(OSError, match="No space left"):
         fit(path, 2)
-    assert path.read_bytes() == before
+    assert Path(path).read_bytes() == before
     assert TrainingCheckpoint(path).epoch == 1
 
 
@@ -135,7 +149,7 @@ def test_half_precision_comes_back_exactly(tmp_path, dtype):
         model = keras.Sequential(
             [keras.Input((6, 2)), keras.layers.Flatten(), keras.layers.Dense(1)]
         )
-        model.compile("sgd", "mse", run_eagerly=True)
+        model.compile("sgd", "mse")
         return model
 
     before = keras.config.dtype_policy()
@@ -162,35 +176,27 @@ def test_half_precision_comes_back_exactly(tmp_path, dtype):
     assert fit(tmp_path / "state.npz", 2, model=second)[0].epoch == 2
 
 
-def test_refuses_the_wrong_epoch(tmp_path):
-    path = tmp_path / "state.npz"
-    fit(path, 2)
-    checkpoint = TrainingCheckpoint(path)
-    with pytest.raises(ValueError, match=r"`initial_epoch` .* initial_epoch=0, .*=2"):
+def test_refuses_the_wrong_epoch(written):
+    checkpoint = TrainingCheckpoint(written)
+    with pytest.raises(ValueError, match=r"`initial_epoch` .* initial_epoch=0, .*=1"):
         make_model().fit(X, Y, epochs=3, verbose=0, callbacks=[checkpoint])
 
 
-def test_refuses_another_model(tmp_path):
-    path = tmp_path / "state.npz"
-    fit(path, 1)
+def test_refuses_another_model(written):
     with pytest.raises(ValueError, match=r"`path` must be of a model like this one"):
-        fit(path, 2, model=make_model(units=3))
+        fit(written, 2, model=make_model(units=3))
 
 
-def test_refuses_a_model_without_weights_yet(tmp_path):
-    path = tmp_path / "state.npz"
-    fit(path, 1)
-    checkpoint = TrainingCheckpoint(path)
+def test_refuses_a_model_without_weights_yet(written):
+    checkpoint = TrainingCheckpoint(written)
     checkpoint.set_model(keras.Sequential([keras.layers.Dense(2)]))
     with pytest.raises(ValueError, match=r"must be built .* 'sequential"):
         checkpoint.on_train_begin()
 
 
-def test_refuses_other_callbacks(tmp_path):
-    path = tmp_path / "state.npz"
-    fit(path, 1)
+def test_refuses_other_callbacks(written):
     with pytest.raises(ValueError, match=r"`callbacks` .* of \[\]. Received: \['Early"):
-        TrainingCheckpoint(path, [early_stopping(2)])
+        TrainingCheckpoint(written, [early_stopping(2)])
 
 
 def test_refuses_weights_kept_in_memory(tmp_path):

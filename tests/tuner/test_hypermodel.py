@@ -153,6 +153,13 @@ def test_a_ring_that_is_not_searched_is_the_preset_s():
         assert settings[name] == getattr(preset, name)
 
 
+def test_a_rate_that_is_not_searched_is_the_preset_s():
+    preset, hp = get_preset("pathx", "tiny"), hyperparameters()
+    settings = LRUHyperModel(preset, learning_rate=None).resolve(hp)
+    assert settings["learning_rate"] == preset.learning_rate
+    assert "learning_rate" not in hp.values
+
+
 def test_ring_takes_arguments():
     hyper = hypermodel(ring={"prefix": "x_", "fixed": {"max_phase": 6.283}})
     hp = hyperparameters()

@@ -1,3 +1,5 @@
+import shutil
+
 import keras
 import keras_tuner
 import numpy as np
@@ -20,21 +22,58 @@ TUNERS = {
 }
 
 
+def make_tuner(kind, directory, hyper=None, seed=1, **kwargs):
+    tuner, options = TUNERS[kind]
+    return tuner(
+        hypermodel() if hyper is None else hyper,
+        "val_loss",
+        directory=directory,
+        seed=seed,
+        **{**options, **kwargs},
+    )
+
+
 @pytest.fixture
 def make(tmp_path):
     """Makes a tuner in a folder of its own."""
 
-    def make_tuner(kind, hyper=None, directory="search", seed=1, **kwargs):
-        tuner, options = TUNERS[kind]
-        return tuner(
-            hypermodel() if hyper is None else hyper,
-            "val_loss",
-            directory=tmp_path / directory,
-            seed=seed,
-            **{**options, **kwargs},
+    def make(kind, hyper=None, directory="search", **kwargs):
+        return make_tuner(kind, tmp_path / directory, hyper, **kwargs)
+
+    return make
+
+
+class Starts(keras.callbacks.Callback):
+    """What optimizers know when a trial starts, by the epoch at which it ends."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = {}
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def on_train_begin(self, logs=None):
+        optimizer = self.model.optimizer
+        moments = [np.abs(np.asarray(v)).max() for v in optimizer._momentums]
+        self.found.setdefault(self.params["epochs"], []).append(
+            (int(optimizer.iterations), max(moments, default=0) > 0)
         )
 
-    return make_tuner
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """Makes one search of each kind for all tests: the tuner, the table, the starts."""
+    finished = {}
+
+    def search_once(kind):
+        if kind not in finished:
+            tuner = make_tuner(kind, tmp_path_factory.mktemp(kind))
+            starts = Starts()
+            finished[kind] = tuner, search(tuner, callbacks=[starts]), starts.found
+        return finished[kind]
+
+    return search_once
 
 
 # Too few scores for scikit-learn to fit a model to.
@@ -48,8 +87,8 @@ def make(tmp_path):
         pytest.param("grid", marks=pytest.mark.slow),
     ],
 )
-def test_every_tuner_searches_and_repeats_itself(kind, make):
-    first, second = (search(make(kind, directory=name)) for name in ("a", "b"))
+def test_every_tuner_searches_and_repeats_itself(kind, make, searched):
+    first, second = searched(kind)[1], search(make(kind))
     assert len(first) >= 3
     assert {row["status"] for row in first} == {"COMPLETED"}
     assert first == second
@@ -59,11 +98,10 @@ def test_every_tuner_searches_and_repeats_itself(kind, make):
 
 
 @pytest.mark.slow
-def test_other_seeds_give_other_trials_and_scores(make):
-    first, trials, scores = (
-        search(make("random", hypermodel(seed=seed), str(number), tuner_seed))
-        for number, (seed, tuner_seed) in enumerate([(0, 1), (0, 2), (1, 1)])
-    )
+def test_other_seeds_give_other_trials_and_scores(make, searched):
+    first = searched("random")[1]
+    trials = search(make("random", seed=2))
+    scores = search(make("random", hypermodel(seed=1), "scores"))
     assert values(first) != values(trials)
     assert values(first, by_id=True) == values(scores, by_id=True)
     assert {row["score"] for row in first} != {row["score"] for row in scores}
@@ -75,23 +113,8 @@ def values(table, by_id=False):
     return [row["hyperparameters"] for row in table]
 
 
-def test_hyperband_goes_on_where_the_earlier_trial_stopped(make):
-    starts = {}
-
-    class Start(keras.callbacks.Callback):
-        def __deepcopy__(self, memo):
-            return self
-
-        def on_train_begin(self, logs=None):
-            optimizer = self.model.optimizer
-            moments = [np.abs(np.asarray(v)).max() for v in optimizer._momentums]
-            epoch = self.params["epochs"]
-            starts.setdefault(epoch, []).append(
-                (int(optimizer.iterations), max(moments, default=0) > 0)
-            )
-
-    tuner = make("hyperband")
-    table = search(tuner, callbacks=[Start()])
+def test_hyperband_goes_on_where_the_earlier_trial_stopped(searched):
+    _, table, starts = searched("hyperband")
     # One epoch of two batches, then a second one with the state of the first.
     goes_on = [row for row in table if "tuner/trial_id" in row["hyperparameters"]]
     assert len(goes_on) >= 1
@@ -99,15 +122,14 @@ def test_hyperband_goes_on_where_the_earlier_trial_stopped(make):
     assert starts[2].count((2, True)) == len(goes_on)
 
 
-def test_best_models_come_with_their_optimizers(make):
-    tuner = make("random")
-    best = search(tuner, epochs=2)[0]
+def test_best_models_come_with_their_optimizers(searched):
+    tuner, table, _ = searched("random")
     model = tuner.get_best_models()[0]
     loss = model.evaluate(X, Y, return_dict=True, verbose=0)["loss"]
-    assert loss == pytest.approx(best["score"], rel=1e-5)
+    assert loss == pytest.approx(table[0]["score"], rel=1e-5)
     assert int(model.optimizer.iterations) > 0
     hp = tuner.get_best_hyperparameters()[0]
-    assert hp.values == best["hyperparameters"]
+    assert hp.values == table[0]["hyperparameters"]
 
 
 def test_a_trial_that_diverges_fails_and_the_search_goes_on(make):
@@ -132,14 +154,13 @@ def test_a_trial_that_diverges_fails_and_the_search_goes_on(make):
     assert statuses == sorted(statuses)
 
 
-def test_table_resolves_the_ring(make):
-    tuner = make("random", hypermodel(ring={"fixed": {"max_phase": 3.0}}))
-    for row in search(tuner):
+def test_table_resolves_the_ring(searched):
+    for row in searched("random")[1]:
         drawn, settings = row["hyperparameters"], row["settings"]
         r_max = 1 - drawn["one_minus_r_max"]
         assert settings["r_max"] == pytest.approx(r_max)
         assert settings["r_min"] == pytest.approx(drawn["r_min_fraction"] * r_max)
-        assert settings["max_phase"] == 3.0
+        assert settings["max_phase"] == drawn["max_phase"]
         assert settings["learning_rate"] == drawn["learning_rate"]
         assert settings["batch_size"] == 4
 
@@ -159,9 +180,10 @@ def test_table_sorts_what_is_to_be_large(tmp_path):
     assert trial_table(tuner)[0]["settings"] == {}
 
 
-def test_a_search_goes_on_in_the_same_folder(make):
-    first = search(make("random", max_trials=2))
-    again = make("random", max_trials=4)
+def test_a_search_goes_on_in_the_same_folder(searched, tmp_path):
+    tuner, first, _ = searched("random")
+    shutil.copytree(tuner.directory, tmp_path / "search")
+    again = make_tuner("random", tmp_path / "search", max_trials=4)
     assert trial_table(again) == first
     table = search(again)
     assert len(table) == 4
@@ -177,6 +199,7 @@ def test_hyperband_over_models_of_the_library(tmp_path):
         arguments={"num_classes": 2, "depth": 1, "units": 4},
         state_size=[2, 3],
         batch_size=[4, 8],
+        compile_options={"run_eagerly": True},
         seed=0,
     )
     tuner = keras_tuner.Hyperband(
