@@ -101,7 +101,9 @@ def test_initial_weights_are_the_papers():
     assert not np.allclose(weights["A"][:100].ravel()[:99], weights["B"].ravel()[:99])
 
 
-@pytest.mark.parametrize("activation", ["relu", "linear", keras.ops.sin], ids=str)
+@pytest.mark.parametrize(
+    "activation", ["relu", "linear", keras.ops.sin], ids=["relu", "linear", "sin"]
+)
 def test_activations(activation):
     """Names, and any function; gradients too."""
     layer = build(4, STATES, activation=activation, **ALL)

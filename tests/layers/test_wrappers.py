@@ -8,7 +8,7 @@ from keras_lru.export import export_saved_model
 from keras_lru.layers import ResidualBlock
 from keras_lru.models import LRUBackbone
 
-from ..export.serving import serve_elsewhere
+from ..export.serving import TensorFlowAlone
 from .kinds import KINDS, each_kind
 from .sequences import (
     BATCH,
@@ -199,16 +199,19 @@ def test_streams_of_all_kinds_are_served_without_us(tmp_path):
     x[:, ::3] = 0.0
     export_saved_model(model, tmp_path / "model", verbose=False)
     ways = ([None] * 20, [1, 7, None, 11])
-    requests = [(tmp_path / "model", [x], sizes) for sizes in (None, *ways)]
-    ((served,), *streamed), complaints = serve_elsewhere(requests, tmp_path)
-    assert complaints == []
+    with TensorFlowAlone() as process:
+        served, *streamed = (
+            process.serve(tmp_path / "model", x, sizes) for sizes in (None, *ways)
+        )
+        assert process.complaints() == []
     expected = x
     for kind, layer in zip(KINDS.values(), model.layers[1:], strict=True):
         expected = kind.outputs(layer, expected, mask=x.any(-1))
     # Of five layers, each with the errors of those before it.
     close = {"rtol": 1e-3, "atol": 1e-4}
     assert_close(served, expected, close)
-    for (outputs,), sizes in zip(streamed, ways, strict=True):
+    for pieces, sizes in zip(streamed, ways, strict=True):
+        outputs = [piece["outputs"] for piece in pieces]
         steps = [
             y[:, None] if n is None else y for y, n in zip(outputs, sizes, strict=True)
         ]
