@@ -7,9 +7,9 @@ import keras
 from keras_lru.checks import check_choice, check_positive_integer
 from keras_lru.layers.activations import get_activation
 from keras_lru.layers.arguments import ActivationLike
+from keras_lru.layers.pooling import MODES, SequencePooling
 from keras_lru.models.backbone import LRUBackbone
 from keras_lru.models.backbone_model import BackboneModel
-from keras_lru.models.pooling import MODES, SequencePooling
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")

@@ -4,7 +4,7 @@ import keras
 
 from keras_lru import LRU, S4D, S5, LRUBackbone, SequenceClassifier, SequenceRegressor
 from keras_lru.layers import LRUCell
-from keras_lru.models.pooling import SequencePooling
+from keras_lru.layers.pooling import SequencePooling
 
 from .samples import SIZES, TOKENS, both_features, features, tokens
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_lru.models.pooling import SequencePooling
+from keras_lru.layers.pooling import SequencePooling
 
 MODES = ["mean", "last", "max"]
 X = np.array(
