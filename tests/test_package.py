@@ -115,6 +115,7 @@ def test_every_part_of_the_package_says_what_is_public():
         f"keras_lru.{part.name}" for part in pkgutil.iter_modules(keras_lru.__path__)
     }
     inner = {
+        "keras_lru.backend",
         "keras_lru.checks",
         "keras_lru.deprecation",
         "keras_lru.registration",
