@@ -1,6 +1,7 @@
 """JAX: loops are compiled, every operation sees the whole batch on all devices."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from keras_lru.backend.forward_only import is_forward_only
 from keras_lru.backend.types import Tensor
 
 __all__ = [
+    "compiled",
     "data_parallel_scope",
     "doubling_loop",
     "drop_compiled_programs",
@@ -61,6 +63,31 @@ def function_with_gradient(
 
     function.defvjp(forward, gradient)
     return function
+
+
+def compiled(function: Callable) -> Callable:
+    """A function that runs as one program, even if it is called eagerly.
+
+    Args:
+        function: Function of tensors, or structures of them, by position, and of
+            hashable settings by keyword. It is traced once for all that call it with
+            tensors of these shapes.
+
+    Returns:
+        A function of the same arguments.
+    """
+
+    def trace(tensors, settings, forward_only):
+        del forward_only
+        return function(*tensors, **dict(settings))
+
+    jitted = jax.jit(trace, static_argnums=(1, 2))
+
+    @functools.wraps(function)
+    def call(*tensors, **settings):
+        return jitted(tensors, tuple(settings.items()), is_forward_only())
+
+    return call
 
 
 def vector_jacobian_product(

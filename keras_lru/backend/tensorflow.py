@@ -11,6 +11,7 @@ from keras_lru.backend.forward_only import forward_only, is_forward_only
 from keras_lru.backend.types import Tensor
 
 __all__ = [
+    "compiled",
     "data_parallel_scope",
     "doubling_loop",
     "drop_compiled_programs",
@@ -68,6 +69,16 @@ def function_with_gradient(
 
         return outputs, gradient
 
+    return function
+
+
+def compiled(function: Callable) -> Callable:
+    """The function as it is: operations that run eagerly need no program.
+
+    Args:
+        function: Function of tensors, or structures of them, by position, and of
+            hashable settings by keyword.
+    """
     return function
 
 

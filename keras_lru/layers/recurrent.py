@@ -303,7 +303,7 @@ class RecurrentLayer(keras.layers.RNN):
         lengths = None
         if mask is not None:
             starts_at_zero = system.keeps_zero_state and initial_state is None
-            compacted = compact(inputs, mask, starts_at_zero)
+            compacted = compact(inputs, mask, starts_at_zero=starts_at_zero)
             inputs, lengths = compacted.inputs, compacted.lengths
         batch, steps, features = ops.shape(inputs)
         add_step = not (system.takes_no_steps or static_size(inputs, 1))
@@ -323,7 +323,11 @@ class RecurrentLayer(keras.layers.RNN):
             outputs = outputs[:, :steps]
         if mask is not None:
             if self.return_sequences:
-                outputs = expand(outputs, compacted, self.zero_output_for_mask)
+                outputs = expand(
+                    outputs,
+                    compacted,
+                    zero_output_for_mask=self.zero_output_for_mask,
+                )
             elif self.zero_output_for_mask:
                 outputs = ops.where(mask[:, -1:], outputs, ops.zeros_like(outputs))
         return outputs, states

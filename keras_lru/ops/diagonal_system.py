@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from keras import ops
 
+from keras_lru.backend import compiled
 from keras_lru.backend.types import Tensor
 from keras_lru.checks import check_floating, check_shape
 from keras_lru.ops.algorithm import resolve_scan
@@ -113,11 +114,34 @@ class DiagonalSystem(System):
         length = static_size(inputs, 1)
         T = self.resolve_block_size(block_size, length)
         scan = resolve_scan(scan, None if length is None else -(-length // T))
-        batch, steps = ops.shape(inputs)[:2]
         initial = self._initial(initial_state, inputs)
         if lengths is not None:
             lengths = ops.cast(lengths, "int32")
             check_shape("lengths", lengths, (static_size(inputs, 0),))
+        return _run(
+            (self.polar, self.B, self.C, self.D),
+            inputs,
+            initial,
+            lengths,
+            system=type(self),
+            compute_dtype=self.compute_dtype,
+            return_sequences=return_sequences,
+            scan=scan,
+            T=T,
+        )
+
+    def run_blocks(
+        self,
+        inputs: Tensor,
+        initial: Tensor,
+        lengths: Tensor | None,
+        return_sequences: bool,
+        scan: str,
+        T: int,
+    ) -> tuple[Tensor, Complex]:
+        """`run`, its arguments resolved, from a packed initial state."""
+        length = static_size(inputs, 1)
+        batch, steps = ops.shape(inputs)[:2]
         if length == 0:
             shape = (batch, 0) if return_sequences else (batch,)
             outputs = ops.zeros((*shape, self.output_dim), dtype=inputs.dtype)
@@ -178,6 +202,13 @@ class DiagonalSystem(System):
         steps = ops.reshape(blocks, (batch, count * T, self.input_dim))
         output = self.output(state, last_step(steps, lengths))
         return zero_without_steps(output, lengths)
+
+
+@compiled
+def _run(matrices, inputs, initial, lengths, *, system, compute_dtype, **options):
+    """One program for a system's run, which knows it by its class and matrices."""
+    system = system(*matrices, compute_dtype)
+    return system.run_blocks(inputs, initial, lengths, **options)
 
 
 def _into_blocks(inputs, T):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from keras import ops, tree
 
-from keras_lru.backend import function_with_gradient
+from keras_lru.backend import compiled, function_with_gradient
 from keras_lru.backend.types import Tensor
 from keras_lru.checks import check_floating, check_shape
 from keras_lru.ops.algorithm import check_scan, resolve_scan
@@ -91,7 +91,7 @@ def linear_recurrence(
         # The algorithms for constant coefficients are complex.
         a, b, initial = (Complex(x, ops.zeros_like(x)) for x in (a, b, initial))
     solve = _with_constant if is_constant else _with_varying
-    states, last = _solve(solve, a, b, initial, reverse, scan)
+    states, last = _solve(a, b, initial, solve=solve, reverse=reverse, scan=scan)
     if is_constant and not are_pairs:
         return states.real, last.real
     return states, last
@@ -119,7 +119,8 @@ def _numbers(name, value, are_pairs, ranks):
     return ops.convert_to_tensor(value)
 
 
-def _solve(solve, a, b, initial, reverse, scan):
+@compiled
+def _solve(a, b, initial, *, solve, reverse, scan):
     """States and last state, which are packed on the way, at no steps too."""
     take = unpack if isinstance(b, Complex) else _real
     a, b, initial = map(pack, (a, b, initial))

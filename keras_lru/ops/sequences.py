@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from keras import ops
 
+from keras_lru.backend import compiled
 from keras_lru.backend.types import Tensor
 
 
@@ -142,7 +143,8 @@ class Compacted(NamedTuple):
     mask: Tensor
 
 
-def compact(inputs: Tensor, mask: Tensor, starts_at_zero: bool) -> Compacted:
+@compiled
+def compact(inputs: Tensor, mask: Tensor, *, starts_at_zero: bool) -> Compacted:
     """Move masked steps out of the way.
 
     Args:
@@ -172,7 +174,10 @@ def compact(inputs: Tensor, mask: Tensor, starts_at_zero: bool) -> Compacted:
     return Compacted(inputs, ops.where(in_place, end, count), in_place, mask)
 
 
-def expand(outputs: Tensor, compacted: Compacted, zero_output_for_mask: bool) -> Tensor:
+@compiled
+def expand(
+    outputs: Tensor, compacted: Compacted, *, zero_output_for_mask: bool
+) -> Tensor:
     """Outputs of compacted inputs at their own steps, and at masked steps too.
 
     A masked step repeats the output of the step before it, zeros before the first; or

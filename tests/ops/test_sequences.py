@@ -24,7 +24,7 @@ MASKS = {
 def cumulated(inputs, mask, initial=None, zero_output_for_mask=False):
     """Compact, run `x ← x/2 + u`, expand: the outputs and the last state."""
     mask = ops.cast(mask, "bool")
-    compacted = compact(inputs, mask, initial is None)
+    compacted = compact(inputs, mask, starts_at_zero=initial is None)
     inputs, lengths = compacted.inputs, compacted.lengths
     half = ops.full((FEATURES,), 0.5)
     zero = ops.zeros_like(inputs)
@@ -34,7 +34,9 @@ def cumulated(inputs, mask, initial=None, zero_output_for_mask=False):
     )
     start = ops.zeros_like(inputs[:, 0]) if initial is None else initial
     before = ops.concatenate([start[:, None], states], axis=1)
-    return expand(states, compacted, zero_output_for_mask), take_step(before, lengths)
+    return expand(
+        states, compacted, zero_output_for_mask=zero_output_for_mask
+    ), take_step(before, lengths)
 
 
 def loop(inputs, mask, initial=None, zero_output_for_mask=False):
@@ -142,8 +144,9 @@ def test_no_time(evaluate, traced_mode, with_initial):
 
 def compacted_and_expanded(inputs, mask, initial=None):
     mask = ops.cast(mask, "bool")
-    compacted = compact(inputs, mask, initial is None)
-    return expand(compacted.inputs, compacted, False), compacted.lengths
+    compacted = compact(inputs, mask, starts_at_zero=initial is None)
+    expanded = expand(compacted.inputs, compacted, zero_output_for_mask=False)
+    return expanded, compacted.lengths
 
 
 def moved(mask, starts_at_zero):
@@ -151,7 +154,9 @@ def moved(mask, starts_at_zero):
     mask = np.array(mask, bool)
     steps = np.broadcast_to(np.arange(1, TIME + 1)[None, :, None], (*mask.shape, 1))
     inputs, lengths, *_ = compact(
-        ops.convert_to_tensor(steps.astype("float32")), mask, starts_at_zero
+        ops.convert_to_tensor(steps.astype("float32")),
+        mask,
+        starts_at_zero=starts_at_zero,
     )
     inputs, lengths = ops.convert_to_numpy(inputs), ops.convert_to_numpy(lengths)
     return inputs[..., 0].tolist(), lengths.tolist()
@@ -181,7 +186,9 @@ def test_not_a_number_at_a_masked_step_is_gone():
     inputs[:, 0] = 1
     for mask in ([[1, 0, 0, 0, 0]], [[1, 0, 0, 0, 0]]):
         for starts_at_zero in (True, False):
-            result, *_ = compact(inputs, np.array(mask, bool), starts_at_zero)
+            result, *_ = compact(
+                inputs, np.array(mask, bool), starts_at_zero=starts_at_zero
+            )
             assert np.isfinite(ops.convert_to_numpy(result)).all()
 
 
