@@ -17,6 +17,7 @@ from .arguments import LEGAL
 from .kinds import each_kind
 from .sequences import (
     BATCH,
+    COMPILED,
     MASKS,
     SOON,
     TIME,
@@ -85,7 +86,7 @@ def test_gauntlet(kind, options):
 @lru_first
 def test_one_model_for_any_length(kind):
     layer = kind.make(return_sequences=True)
-    model = sequential(layer)
+    model = sequential(layer, **COMPILED)
     for time in (0, 1, 2, 100):
         x = kind.inputs(time)
         # Keras predicts nothing from no steps.
@@ -99,7 +100,7 @@ def test_one_model_for_any_length(kind):
 def test_last_batch_may_be_smaller(kind, return_sequences):
     layer = kind.make(return_sequences=return_sequences)
     x = kind.inputs(batch=5)
-    y = sequential(layer).predict(x, batch_size=2, verbose=0)
+    y = sequential(layer, **COMPILED).predict(x, batch_size=2, verbose=0)
     assert_close(y, kind.outputs(layer, x))
 
 
@@ -167,8 +168,7 @@ def test_a_layer_may_be_made_frozen(kind):
 @lru_first
 def test_no_sequences(kind):
     """As with LSTM: nothing in, nothing out."""
-    layer = kind.make(return_sequences=True, return_state=True)
-    y, *states = layer(kind.inputs(batch=0))
+    y, *states = kind.solver(return_sequences=True)(kind.inputs(batch=0))
     assert tuple(y.shape) == (0, TIME, kind.units)
     assert {tuple(s.shape) for s in states} == {(0, kind.num_states)}
 
@@ -211,7 +211,7 @@ def test_output_shape(kind, return_sequences, return_state):
 @lru_first
 def test_returned_structure_is_that_of_lstm(kind):
     layer = kind.make(return_state=True)
-    lstm = keras.layers.LSTM(4, return_state=True)
+    lstm = keras.layers.LSTM(4, recurrent_initializer="zeros", return_state=True)
     found, expected = (each(kind.inputs()) for each in (layer, lstm))
     assert type(found) is type(expected)
     assert len(found) == 1 + len(kind.state_names)
@@ -239,7 +239,8 @@ def test_the_optimizer_treats_recurrent_weights_apart(kind):
     layer = kind.make()
     before = [numpy_of(w) for w in layer.weights]
     optimizer = AdamW(0.1, weight_decay=0.0, recurrent_lr_factor=0.0)
-    optimizer.apply([ops.ones_like(w) for w in layer.weights], layer.trainable_weights)
+    ones = [ops.ones(w.shape) for w in layer.weights]
+    optimizer.apply(ones, layer.trainable_weights)
     same = tuple(
         w.name
         for w, old in zip(layer.weights, before, strict=True)
@@ -361,22 +362,23 @@ def test_numpy_scalars_are_saved_as_python_s(kind):
     ("kind", "dtype"),
     [
         *each_kind(["float32"], fast=None),
-        *each_kind(["mixed_float16"], fast=[("lru", "mixed_float16")]),
+        *each_kind(["mixed_float16"], fast=[]),
     ],
 )
 def test_files(kind, dtype, tmp_path):
     # Seeded models would start, and so reload, alike.
     layer = kind.make(return_sequences=True, seed=None, dtype=dtype)
     model = sequential(layer)
-    expected = numpy_of(model(kind.inputs()))
+    x = kind.inputs(2)
+    expected = numpy_of(model(x))
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert_same(loaded(kind.inputs()), expected)
+    assert_same(loaded(x), expected)
     model.save_weights(tmp_path / "model.weights.h5")
     clone = keras.models.clone_model(model)
-    assert not np.allclose(numpy_of(clone(kind.inputs())), expected)
+    assert not np.allclose(numpy_of(clone(x)), expected)
     clone.load_weights(tmp_path / "model.weights.h5")
-    assert_same(clone(kind.inputs()), expected)
+    assert_same(clone(x), expected)
 
 
 @lru_first
