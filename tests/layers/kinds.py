@@ -179,7 +179,7 @@ class Kind:
     def solver(self, **options):
         """A `Solver` of the layer with these options, one for all tests.
 
-        They must leave its weights as they are.
+        They must leave its weights as they found them.
         """
         return Solver(self.make(**{"return_state": True, **options}))
 

@@ -129,7 +129,7 @@ def test_kept_states_are_float32(kind, policy):
     layer = kind.make(stateful=True, return_state=True, dtype=policy)
     assert {v.dtype for v in layer.states} == {"float32"}
     zeros = np.zeros((BATCH, 1, kind.features), "float32")
-    _, *start = layer(kind.inputs())
+    _, *start = layer(kind.inputs(1))
     _, *after = layer(zeros)
     assert_close(layer.states, after, {"rtol": 0, "atol": 0})
     _, last = kind.reference(layer, zeros, numpy_of_all(start))

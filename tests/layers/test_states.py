@@ -108,7 +108,7 @@ def test_one_layer_starts_from_the_state_of_another(kind):
 
 
 # Few steps: each length of a piece is another program to compile.
-STEPS = 5
+STEPS = 3
 
 
 @settings(deadline=None, max_examples=20)
@@ -116,7 +116,7 @@ STEPS = 5
     cuts=st.lists(st.integers(0, STEPS), max_size=3),
     mask=arrays(bool, (BATCH, STEPS)) | st.just(np.ones((BATCH, STEPS), bool)),
 )
-@pytest.mark.parametrize("kind", each_algorithm(fast=["lru", "dense_rnn"]))
+@pytest.mark.parametrize("kind", each_algorithm(fast=["lru"]))
 def test_any_split_gives_the_whole(kind, cuts, mask):
     # The output before the first step of a piece is not known to the piece.
     solver = kind.solver(return_sequences=True, zero_output_for_mask=True)

@@ -100,7 +100,7 @@ def test_bidirectional_in_a_functional_model(kind, merge_mode):
 def test_bidirectional_with_a_backward_layer_of_ones_own(kind):
     wrapper = keras.layers.Bidirectional(
         kind.make(built=False),
-        backward_layer=kind.make(built=False, seed=2, go_backwards=True, **kind.wide),
+        backward_layer=kind.make(built=False, seed=2, go_backwards=True),
     )
     y = wrapper(kind.inputs())
     expected, _ = expected_of(kind, wrapper, kind.inputs())
