@@ -40,6 +40,12 @@ def float64(backend):
         HALF,
         [True, False],
         [None, "holes"],
+        others=[
+            ("mixed_bfloat16", True, "holes"),
+            ("mixed_float16", False, "holes"),
+            ("bfloat16", True, None),
+            ("float16", False, None),
+        ],
         fast=[
             ("lru", "mixed_bfloat16", True, "holes"),
             ("lru", "mixed_float16", False, "holes"),
@@ -47,7 +53,6 @@ def float64(backend):
             ("s4d", "mixed_bfloat16", True, "holes"),
             ("dense_rnn", "mixed_bfloat16", True, "holes"),
             ("rg_lru", "mixed_bfloat16", True, "holes"),
-            ("rg_lru", "mixed_bfloat16", False, None),
         ],
     ),
 )
@@ -65,7 +70,11 @@ def test_half(kind, policy, return_sequences, mask):
 
 @pytest.mark.parametrize(
     ("kind", "policy"),
-    each_kind(HALF, fast=[(name, "mixed_bfloat16") for name in ("lru", "rg_lru")]),
+    each_kind(
+        HALF,
+        others=["mixed_bfloat16", "float16"],
+        fast=[(name, "mixed_bfloat16") for name in ("lru", "rg_lru")],
+    ),
 )
 def test_half_keeps_what_decays_slowly(kind, policy):
     """bfloat16 rounds 0.999 to 1: over 1000 steps nothing would decay."""
@@ -105,6 +114,7 @@ def test_symbolic_outputs_have_the_dtypes_of_real_ones(kind, policy):
     ("kind", "policy"),
     each_kind(
         [*HALF, "float64"],
+        others=["mixed_bfloat16", "float64"],
         fast=[("lru", "mixed_bfloat16"), ("lru", "float64")],
     ),
 )
@@ -123,7 +133,11 @@ def test_training_step(kind, policy, backend):
 
 @pytest.mark.parametrize(
     ("kind", "policy"),
-    each_kind(["mixed_bfloat16", "bfloat16"], fast=[("lru", "mixed_bfloat16")]),
+    each_kind(
+        ["mixed_bfloat16", "bfloat16"],
+        others=["bfloat16"],
+        fast=[("lru", "mixed_bfloat16")],
+    ),
 )
 def test_kept_states_are_float32(kind, policy):
     layer = kind.make(stateful=True, return_state=True, dtype=policy)
@@ -178,7 +192,11 @@ def test_global_policy(kind):
 
 @pytest.mark.parametrize(
     ("kind", "policy"),
-    each_kind(["mixed_bfloat16", "float16"], fast=[("lru", "mixed_bfloat16")]),
+    each_kind(
+        ["mixed_bfloat16", "float16"],
+        others=["float16"],
+        fast=[("lru", "mixed_bfloat16")],
+    ),
 )
 def test_initial_state_of_another_dtype(kind, policy):
     layer = kind.make(return_state=True, dtype=policy)

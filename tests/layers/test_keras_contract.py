@@ -42,11 +42,10 @@ lru_first = pytest.mark.parametrize("kind", each_kind(fast=["lru"]))
 # Keras's harness trains on a generator with `shuffle` left true.
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed:UserWarning")
 @pytest.mark.slow
-@pytest.mark.parametrize("options", ["defaults", "stateful", "states", "regularized"])
+@pytest.mark.parametrize("options", ["stateful", "states", "regularized"])
 @each
 def test_gauntlet(kind, options):
     kwargs = {
-        "defaults": {},
         "stateful": {"return_sequences": True, "stateful": True},
         "states": {
             "return_sequences": True,
@@ -95,7 +94,8 @@ def test_one_model_for_any_length(kind):
 
 
 @pytest.mark.parametrize(
-    ("kind", "return_sequences"), each_kind(EITHER, fast=[("lru", True)])
+    ("kind", "return_sequences"),
+    each_kind(EITHER, others=[False], fast=[("lru", True)]),
 )
 def test_last_batch_may_be_smaller(kind, return_sequences):
     layer = kind.make(return_sequences=return_sequences)

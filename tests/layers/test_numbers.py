@@ -28,7 +28,7 @@ def test_gradients_of_the_last_output(kind):
 
 @pytest.mark.parametrize(
     ("kind", "return_sequences", "has_state"),
-    each_kind(EITHER, EITHER, fast=[("lru", True, True)]),
+    each_kind(EITHER, EITHER, others=[(True, True)], fast=[("lru", True, True)]),
 )
 def test_gradients_without_a_mask(kind, return_sequences, has_state):
     solver = kind.solver(return_sequences=return_sequences)
@@ -58,6 +58,7 @@ def test_gradients_backwards_from_the_zero_state_under_masks(kind):
     each_kind(
         EITHER,
         EITHER,
+        others=[(True, True), (True, False)],
         fast=[("lru", True, True)],
     ),
 )
@@ -73,6 +74,10 @@ def test_directions(kind, go_backwards, return_sequences):
         # Around the blocks of 64 steps of S4D, too.
         [0, 1, 2, 3, 65, 130],
         EITHER,
+        others=[
+            *[(time, True) for time in (0, 1, 65)],
+            *[(time, False) for time in (0, 1, 130)],
+        ],
         fast=[
             ("lru", 0, True),
             ("lru", 0, False),
@@ -114,6 +119,7 @@ def test_lengths(kind, time, return_sequences):
             ["sequential", "chunked", "associative"],
             [1, 3, 100],
             names=["s4d", "s5"],
+            others=[("sequential", 100), ("chunked", 1), ("associative", 3)],
             fast=[],
         ),
     ],
@@ -140,7 +146,8 @@ def test_integer_boolean_and_float64_inputs_are_cast(kind):
 
 
 @pytest.mark.parametrize(
-    ("kind", "go_backwards"), each_kind(EITHER, fast=[("lru", True), ("s4d", False)])
+    ("kind", "go_backwards"),
+    each_kind(EITHER, others=[False], fast=[("lru", True), ("s4d", False)]),
 )
 def test_nan_in_one_sequence_stays_there(kind, go_backwards):
     solver = kind.solver(return_sequences=True, go_backwards=go_backwards)
