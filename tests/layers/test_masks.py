@@ -248,15 +248,19 @@ def test_two_layers_under_one_mask_pool_the_unmasked_steps(kind):
 
 @pytest.mark.parametrize(
     ("kind", "return_sequences", "how"),
-    each_kind(
-        EITHER,
-        ["compiled", "XLA", "eager"],
-        others=[(False, "compiled"), (False, "XLA"), (True, "eager")],
-        fast=[
-            ("lru", True, "compiled"),
-            *[(name, False, "compiled") for name in ("dense_rnn", "rg_lru")],
-        ],
-    ),
+    [
+        *each_kind(
+            EITHER,
+            ["compiled", "XLA", "eager"],
+            others=[(False, "compiled"), (True, "eager")],
+            fast=[
+                ("lru", True, "compiled"),
+                ("dense_rnn", False, "compiled"),
+                ("rg_lru", False, "compiled"),
+            ],
+        ),
+        *each_kind([False], ["XLA"], names=["s4d", "dense_rnn", "rg_lru"], fast=[]),
+    ],
 )
 def test_training_under_a_mask_changes_every_weight(kind, return_sequences, how):
     options = {
