@@ -72,6 +72,8 @@ def fits(value, shape):
 
 def describe(value):
     """What an error message says of a tensor, or of what should have been one."""
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(describe, value))}]"
     shape = getattr(value, "shape", None)
     return repr(value) if shape is None else f"shape {tuple(shape)}"
 

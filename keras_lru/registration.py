@@ -5,6 +5,7 @@ only what is registered, so as soon as both are imported, in whichever order, so
 the packages whose classes stand in files.
 """
 
+import contextlib
 import importlib
 import sys
 
@@ -27,5 +28,13 @@ def register_when_keras_is_there():
             for name in _WITH_CLASSES:
                 importlib.import_module(f"{_ROOT}.{name}")
 
-    for name in ("keras", *sorted(needing_keras)):
+    def register_late(module):
+        # Importing Keras must not fail for a backend that only we refuse: we do so when
+        # we are asked for something.
+        with contextlib.suppress(ImportError):
+            register(module)
+
+    hook = register if "keras" in sys.modules else register_late
+    wrapt.register_post_import_hook(hook, "keras")
+    for name in sorted(needing_keras):
         wrapt.register_post_import_hook(register, name)

@@ -86,7 +86,14 @@ class RecurrentCell(keras.layers.Layer, ABC):
                 `<group>_constraint`, as Keras takes them.
         """
         for name, value in options.items():
-            setattr(self, name, _KINDS[name.rpartition("_")[2]].get(value))
+            kind = name.rpartition("_")[2]
+            try:
+                setattr(self, name, _KINDS[kind].get(value))
+            except (ValueError, TypeError) as error:
+                raise ValueError(
+                    f"`{name}` must be the name of a Keras {kind}, one itself or its "
+                    f"config. Received: {name}={value!r}"
+                ) from error
         self._weight_options = tuple(options)
 
     def seed_for(self, *path):
@@ -217,6 +224,8 @@ class RecurrentLayer(keras.layers.RNN):
         activity_regularizer=None,
         **kwargs,
     ):
+        if not isinstance(cell, RecurrentCell):
+            raise ValueError(f"`cell` must be a RecurrentCell. Received: cell={cell!r}")
         if "unroll" in kwargs:
             raise ValueError(
                 f"`unroll` is not an argument of {type(self).__name__}: leave it out. "

@@ -20,8 +20,8 @@ def check_scan(scan: str) -> str:
 
 def check_block_size(block_size: int | str) -> int | str:
     """`"auto"`, or `block_size` as `int`; `ValueError` if it is not positive either."""
-    if block_size == "auto":
-        return "auto"
+    if isinstance(block_size, str) and block_size == "auto":
+        return block_size
     if isinstance(block_size, str) or not (
         is_number(block_size, numbers.Integral) and block_size > 0
     ):

@@ -28,9 +28,13 @@ class Complex(NamedTuple):
     imag: Tensor
 
     def __add__(self, other: "Complex") -> "Complex":  # type: ignore[override]
+        if not isinstance(other, Complex):
+            return NotImplemented
         return Complex(self.real + other.real, self.imag + other.imag)
 
     def __mul__(self, other: "Complex") -> "Complex":  # type: ignore[override]
+        if not isinstance(other, Complex):
+            return NotImplemented
         return Complex(
             self.real * other.real - self.imag * other.imag,
             self.real * other.imag + self.imag * other.real,

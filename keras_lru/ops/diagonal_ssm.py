@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_lru.backend.types import Tensor
-from keras_lru.ops.complex import Complex, Polar
+from keras_lru.ops.complex import Polar
 from keras_lru.ops.dense_system import DenseSystem
 
 
@@ -22,7 +22,7 @@ def diagonal_ssm(
     return_sequences: bool = True,
     scan: str = "auto",
     block_size: int | str = "auto",
-) -> tuple[Tensor, Complex]:
+) -> tuple[Tensor, list[Tensor]]:
     """Outputs and last state of `x_t = Λ x_{t-1} + B u_t`, `y_t = Re(C x_t) + D u_t`.
 
     Section 1 of the paper with `Λ = diag(exp(log_modulus + i·angle))`. Polar form
@@ -68,6 +68,7 @@ def diagonal_ssm(
     inputs = ops.convert_to_tensor(inputs)
     dtype = keras.backend.standardize_dtype(inputs.dtype)
     system = DenseSystem(Polar(log_modulus, angle), B, C, D, dtype)
-    return system.run(
+    outputs, last = system.run(
         inputs, initial_state, lengths, return_sequences, scan, block_size
     )
+    return outputs, [*last]

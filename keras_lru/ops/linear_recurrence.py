@@ -20,7 +20,7 @@ def linear_recurrence(
     initial_state: Sequence[Tensor] | Tensor | None = None,
     reverse: bool = False,
     scan: str = "auto",
-) -> tuple[Complex, Complex] | tuple[Tensor, Tensor]:
+) -> tuple[list[Tensor], list[Tensor]] | tuple[Tensor, Tensor]:
     """Solve `x_t = a_t ⊙ x_{t-1} + b_t` over complex or over real numbers.
 
     The linear part of the paper's section 1 recurrence, for a diagonal transition.
@@ -92,9 +92,9 @@ def linear_recurrence(
         a, b, initial = (Complex(x, ops.zeros_like(x)) for x in (a, b, initial))
     solve = _with_constant if is_constant else _with_varying
     states, last = _solve(a, b, initial, solve=solve, reverse=reverse, scan=scan)
-    if is_constant and not are_pairs:
-        return states.real, last.real
-    return states, last
+    if are_pairs:
+        return [*states], [*last]
+    return (states.real, last.real) if is_constant else (states, last)
 
 
 def _numbers(name, value, are_pairs, ranks):

@@ -85,6 +85,7 @@ class Kind:
     def make_cell(self, **kwargs):
         return self.cell(**{"seed": 1, **self.sizes, **kwargs})
 
+    @functools.cache  # noqa: B019 - a kind is as long-lived as the process
     def solved_by(self, scan, block_size):
         """The same, whose layers are solved so."""
         options = {"scan": scan, "block_size": block_size}
@@ -175,12 +176,16 @@ class Kind:
                     gradients[name], gradient, atol=atol, err_msg=f"{name} of {part}"
                 )
 
-    @functools.cache  # noqa: B019 - a kind is as long-lived as the process
     def solver(self, **options):
         """A `Solver` of the layer with these options, one for all tests.
 
-        They must leave its weights as they are.
+        They must leave its weights as they found them.
         """
+        # As the layer has them if they are not given.
+        return self._solver(**{n: v for n, v in options.items() if v is not False})
+
+    @functools.cache  # noqa: B019 - a kind is as long-lived as the process
+    def _solver(self, **options):
         return Solver(self.make(**{"return_state": True, **options}))
 
     @property
@@ -431,29 +436,43 @@ KINDS = {
 }
 
 
-def each_kind(*values, fast, names=tuple(KINDS)):
+def each_kind(*values, fast, others=None, names=tuple(KINDS)):
     """Cases of `pytest.mark.parametrize`: a kind, and one of each of `values`.
 
     Args:
         *values: Sequences of further parameters.
         fast: The cases `(name, *values)` that are fast tests; those of all other kinds
             and values are slow. Without `values`, names; `None` for all cases.
+        others: What of the product of `values` kinds other than the LRU are tested
+            with, where they share most of its code; `None` for all of it. Tuples, or
+            the values themselves if there is one sequence.
         names: Names of kinds.
+
+    Raises:
+        ValueError: If one of `fast` or `others` is not in the product.
     """
-    cases = list(itertools.product(names, *values))
-    if fast is not None:
-        fast = [case if isinstance(case, tuple) else (case,) for case in fast]
-        if not set(map(repr, fast)) <= set(map(repr, cases)):
-            raise ValueError(f"`fast` must be cases. Received: {fast}")
+    product = list(itertools.product(*values))
+    chosen = product if others is None else list(map(_tuple, others))
+    cases = [
+        (name, *rest) for name in names for rest in (product, chosen)[name != "lru"]
+    ]
+    fast = cases if fast is None else list(map(_tuple, fast))
+    for case in (*fast, *((names[0], *rest) for rest in chosen)):
+        if case[1:] not in product:
+            raise ValueError(f"No such case: {case}")
     return [
         pytest.param(
             KINDS[name],
             *rest,
             id="-".join(map(str, (name, *rest))),
-            marks=() if fast is None or (name, *rest) in fast else pytest.mark.slow,
+            marks=() if (name, *rest) in fast else pytest.mark.slow,
         )
-        for name, *rest in cases
+        for name, *rest in dict.fromkeys(cases + fast)
     ]
+
+
+def _tuple(case):
+    return case if isinstance(case, tuple) else (case,)
 
 
 # Other ways to solve, with blocks that do and do not divide the time.

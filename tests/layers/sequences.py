@@ -29,9 +29,10 @@ MASKS = {
     "nothing": np.ones((BATCH, TIME), bool),
 }
 
-# How a model runs soonest: compiling with XLA costs TensorFlow more than it saves here,
-# and JAX without compiling is slow.
-SOON = {"jit_compile": keras.backend.backend() == "jax"}
+# How a model is compiled: with XLA where nothing else is, not where that takes seconds.
+COMPILED = {"jit_compile": keras.backend.backend() == "jax"}
+# How a model runs soonest, where it does not matter how.
+SOON = COMPILED if keras.backend.backend() == "jax" else {"run_eagerly": True}
 
 
 def normal(*shape, seed=0):
@@ -81,7 +82,7 @@ def compiled(function):
 def model_of(inputs, outputs, **options):
     """A functional model, compiled for predictions."""
     model = keras.Model(inputs, outputs)
-    model.compile(**{"optimizer": "sgd", **SOON, **options})
+    model.compile("sgd", **(options or SOON))
     return model
 
 
@@ -89,5 +90,6 @@ def sequential(layer, time=None, before=(), **options):
     """A compiled model of a built layer, and of layers before it, for any time."""
     features = layer.input_spec.axes[-1]
     model = keras.Sequential([keras.Input((time, features)), *before, layer])
-    model.compile(**{"optimizer": "sgd", **SOON, **options})
+    how = {} if {"jit_compile", "run_eagerly"} & options.keys() else SOON
+    model.compile(**{"optimizer": "sgd", **how, **options})
     return model

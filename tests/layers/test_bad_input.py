@@ -164,8 +164,9 @@ def test_stateful_keeps_its_batch_size(kind, tensor):
 @pytest.mark.parametrize("kind", each_kind(fast=["lru"]))
 def test_a_refused_call_leaves_the_state_as_it_was(kind):
     layer = kind.make(stateful=True)
-    layer(kind.inputs())
-    kept = numpy_of_all(layer.states)
+    kept = kind.states()
+    for variable, state in zip(layer.states, kept, strict=True):
+        variable.assign(state)
     with pytest.raises(ValueError, match="`mask`"):
         layer(kind.inputs(), mask=np.ones((BATCH, 1), bool))
     for before, after in zip(kept, numpy_of_all(layer.states), strict=True):
@@ -201,3 +202,11 @@ def test_vector_feedthrough_of_other_dimensions(name, tensor):
     message = f'`feedthrough="vector"` .*units={kind.units}, inputs of 2 features'
     with pytest.raises(ValueError, match=message):
         kind.make(built=False, feedthrough="vector")(tensor(shape_of(kind)))
+
+
+@pytest.mark.parametrize(
+    "name", ["input_initializer", "recurrent_regularizer", "output_constraint"]
+)
+def test_options_of_weights_are_named(name):
+    with pytest.raises(ValueError, match=rf"`{name}` must be .*Received: {name}='no'"):
+        KINDS["lru"].make(**{name: "no"})

@@ -79,7 +79,8 @@ def test_same_seed_same_weights_as_the_layer(kind):
 
 
 @pytest.mark.parametrize(
-    ("kind", "mask"), each_kind(["left", "holes"], fast=[("lru", "holes")])
+    ("kind", "mask"),
+    each_kind(["left", "holes"], others=["holes"], fast=[("lru", "holes")]),
 )
 def test_loop_under_masks_with_zero_outputs(kind, mask):
     rnn, layer = pair(kind, {"zero_output_for_mask": True})
@@ -177,6 +178,7 @@ def test_cell_keeps_the_dtype_of_a_state(kind):
     ("kind", "policy"),
     each_kind(
         ["mixed_bfloat16", "float16", "mixed_float16"],
+        others=["mixed_bfloat16"],
         fast=[("lru", "mixed_bfloat16")],
     ),
 )

@@ -9,21 +9,33 @@ from .sequences import BATCH
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "jax", reason="jax.export")
 
-ALGORITHMS = [("sequential", 1), ("chunked", 8), ("associative", 8)]
-FAST = [("lru", "sequential", 1), ("lru", "associative", 8)]
+# Each scan, each with blocks and without; masks with one or the other.
+CASES = {
+    "lru": [
+        ("sequential", 1, True),
+        ("sequential", 8, False),
+        ("chunked", 1, False),
+        ("chunked", 8, True),
+        ("associative", 1, False),
+        ("associative", 8, True),
+    ],
+    "s4d": [("sequential", 8, True), ("associative", 8, False)],
+    "s5": [("associative", 8, True)],
+    "dense_rnn": [("auto", "auto", True)],
+    "rg_lru": [("sequential", 1, False), ("associative", 8, True)],
+}
+FAST = [("lru", "sequential", 1, True), ("lru", "associative", 8, True)]
 
 
 def cases():
-    for kind in KINDS.values():
-        for scan, size in ALGORITHMS if kind.solver_options else [(None, None)]:
-            for masked in (True, False):
-                fast = masked and (kind.name, scan, size) in FAST
-                yield pytest.param(
-                    kind.solved_by(scan, size) if scan else kind,
-                    masked,
-                    id=f"{kind}-{scan}-{size}-{masked}",
-                    marks=() if fast else pytest.mark.slow,
-                )
+    for name, choices in CASES.items():
+        for scan, size, masked in choices:
+            yield pytest.param(
+                KINDS[name].solved_by(scan, size),
+                masked,
+                id=f"{name}-{scan}-{size}-{masked}",
+                marks=() if (name, scan, size, masked) in FAST else pytest.mark.slow,
+            )
 
 
 @pytest.mark.parametrize(("kind", "masked"), [*cases()])

@@ -12,8 +12,8 @@ from .kinds import each_algorithm, each_kind
 from .sequences import (
     BATCH,
     CLOSE,
+    COMPILED,
     MASKS,
-    SOON,
     TIME,
     assert_close,
     model_of,
@@ -23,6 +23,13 @@ from .sequences import (
 
 EITHER = [True, False]
 FLAGS = ("go_backwards", "return_sequences", "zero_output_for_mask")
+# Every two of them in every way.
+PAIRWISE = [
+    (True, True, True),
+    (True, False, False),
+    (False, True, False),
+    (False, False, True),
+]
 
 
 @pytest.mark.parametrize(
@@ -31,13 +38,8 @@ FLAGS = ("go_backwards", "return_sequences", "zero_output_for_mask")
         EITHER,
         EITHER,
         EITHER,
-        # Every two of them in every way.
-        fast=[
-            ("lru", True, True, True),
-            ("lru", True, False, False),
-            ("lru", False, True, False),
-            ("lru", False, False, True),
-        ],
+        others=PAIRWISE,
+        fast=[("lru", *flags) for flags in PAIRWISE],
     ),
 )
 def test_every_shape_of_mask(
@@ -53,12 +55,15 @@ def test_every_shape_of_mask(
         kind.check(solver, kind.inputs(), kind.states(), mask)
 
 
-@settings(deadline=None, max_examples=20)
-@given(mask=arrays(bool, (BATCH, TIME)), has_state=st.booleans())
+@settings(deadline=None, max_examples=10)
+@given(mask=arrays(bool, (BATCH, TIME)))
 @pytest.mark.parametrize("kind", each_algorithm(fast=["lru", "dense_rnn", "rg_lru"]))
-def test_any_mask(kind, mask, has_state):
-    solver = kind.solver(return_sequences=True)
-    kind.check(solver, kind.inputs(), kind.states() if has_state else None, mask)
+def test_any_mask(kind, mask):
+    solver, x, states = kind.solver(return_sequences=True), kind.inputs(), kind.states()
+    values, gradients = solver.gradients(solver.cotangents(x), x, states, mask)
+    y, last = kind.reference(solver.layer, x, states, mask)
+    assert_close(values, [y, *last])
+    assert not gradients["inputs"][~mask].any()
 
 
 @pytest.mark.slow
@@ -66,11 +71,11 @@ def test_any_mask(kind, mask, has_state):
 @given(
     mask=arrays(bool, (BATCH, TIME)),
     has_state=st.booleans(),
-    flags=st.fixed_dictionaries({name: st.booleans() for name in FLAGS}),
+    flags=st.sampled_from(PAIRWISE),
 )
 @pytest.mark.parametrize("kind", each_kind(fast=None))
 def test_any_mask_in_any_direction(kind, mask, has_state, flags):
-    solver = kind.solver(**flags)
+    solver = kind.solver(**dict(zip(FLAGS, flags, strict=True)))
     kind.check(solver, kind.inputs(), kind.states() if has_state else None, mask)
 
 
@@ -80,6 +85,7 @@ def test_any_mask_in_any_direction(kind, mask, has_state, flags):
         ["right", "left", "holes", "whole rows"],
         EITHER,
         EITHER,
+        others=[("holes", True, True), ("left", True, False), ("right", False, False)],
         fast=[
             *[("lru", mask, True, True) for mask in ("right", "holes")],
             *[("lru", mask, False, True) for mask in ("left", "holes", "whole rows")],
@@ -115,27 +121,29 @@ def test_same_rules_as_lstm(kind, return_sequences):
     options = {"return_sequences": return_sequences}
     for zero_output_for_mask in EITHER:
         options["zero_output_for_mask"] = zero_output_for_mask
-        lstm, solver = keras.layers.LSTM(4, **options), kind.solver(**options)
+        lstm = keras.layers.LSTM(4, recurrent_initializer="zeros", **options)
+        solver = kind.solver(**options)
+        of_lstm = numpy_of(lstm(kind.inputs(), mask=MASKS["holes"]))
+        check_rules(of_lstm, MASKS["holes"], **options)
         for name in ("right", "left", "holes"):
-            mask = MASKS[name]
-            for y in (
-                lstm(kind.inputs(), mask=mask),
-                solver(kind.inputs(), mask=mask)[0],
-            ):
-                y = numpy_of(y)
-                if not return_sequences:
-                    expected = mask[:, -1] if zero_output_for_mask else mask.any(1)
-                    np.testing.assert_array_equal(y.any(-1), expected)
-                    continue
-                for t in range(TIME):
-                    repeats = t and not zero_output_for_mask
-                    before = y[:, t - 1] if repeats else 0 * y[:, t]
-                    masked = ~mask[:, t]
-                    np.testing.assert_allclose(y[masked, t], before[masked], **CLOSE)
+            y, *_ = solver(kind.inputs(), mask=MASKS[name])
+            check_rules(y, MASKS[name], **options)
+
+
+def check_rules(y, mask, return_sequences, zero_output_for_mask):
+    if not return_sequences:
+        expected = mask[:, -1] if zero_output_for_mask else mask.any(1)
+        np.testing.assert_array_equal(y.any(-1), expected)
+        return
+    for t in range(TIME):
+        repeats = t and not zero_output_for_mask
+        before = y[:, t - 1] if repeats else 0 * y[:, t]
+        masked = ~mask[:, t]
+        np.testing.assert_allclose(y[masked, t], before[masked], **CLOSE)
 
 
 @pytest.mark.parametrize(
-    ("kind", "go_backwards"), each_kind(EITHER, fast=[("lru", True)])
+    ("kind", "go_backwards"), each_kind(EITHER, others=[True], fast=[("lru", True)])
 )
 def test_padded_equals_unpadded(kind, go_backwards):
     solver = kind.solver(return_sequences=False, go_backwards=go_backwards)
@@ -170,11 +178,16 @@ def test_mask_over_no_steps(kind):
 
 @pytest.mark.parametrize(
     ("kind", "time", "return_sequences"),
-    each_kind([None, TIME], EITHER, fast=[("lru", None, True), ("lru", TIME, False)]),
+    each_kind(
+        [None, TIME],
+        EITHER,
+        others=[(None, True)],
+        fast=[("lru", None, True), ("lru", TIME, False)],
+    ),
 )
 def test_mask_of_a_masking_layer(kind, time, return_sequences):
     layer = kind.make(return_sequences=return_sequences)
-    model = sequential(layer, time, [keras.layers.Masking(-1.0)])
+    model = sequential(layer, time, [keras.layers.Masking(-1.0)], **COMPILED)
     for name in ("right", "holes", "everything"):
         mask = MASKS[name]
         x = np.where(mask[..., None], kind.inputs(), -1).astype("float32")
@@ -234,18 +247,27 @@ def test_two_layers_under_one_mask_pool_the_unmasked_steps(kind):
 
 
 @pytest.mark.parametrize(
-    ("kind", "return_sequences", "options"),
-    each_kind(
-        EITHER,
-        [SOON, {"jit_compile": True}, {"run_eagerly": True}],
-        fast=[
-            ("lru", True, SOON),
-            ("lru", False, SOON),
-            *[(name, False, SOON) for name in ("s4d", "dense_rnn", "rg_lru")],
-        ],
-    ),
+    ("kind", "return_sequences", "how"),
+    [
+        *each_kind(
+            EITHER,
+            ["compiled", "XLA", "eager"],
+            others=[(False, "compiled"), (True, "eager")],
+            fast=[
+                ("lru", True, "compiled"),
+                ("dense_rnn", False, "compiled"),
+                ("rg_lru", False, "compiled"),
+            ],
+        ),
+        *each_kind([False], ["XLA"], names=["s4d", "dense_rnn", "rg_lru"], fast=[]),
+    ],
 )
-def test_training_under_a_mask_changes_every_weight(kind, return_sequences, options):
+def test_training_under_a_mask_changes_every_weight(kind, return_sequences, how):
+    options = {
+        "compiled": COMPILED,
+        "XLA": {"jit_compile": True},
+        "eager": {"run_eagerly": True},
+    }[how]
     layer = kind.make(return_sequences=return_sequences)
     model = sequential(
         layer,

@@ -285,7 +285,6 @@ def test_any_length(time):
         ["mixed_bfloat16", "mixed_float16", "float64"],
         fast=[
             ("lru", False, "mixed_bfloat16"),
-            ("lru", True, "mixed_float16"),
             ("lru", True, "float64"),
             ("lstm", True, "mixed_bfloat16"),
             ("lstm", False, "mixed_float16"),

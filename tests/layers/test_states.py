@@ -14,8 +14,8 @@ from .kinds import KINDS, each_algorithm, each_kind
 from .sequences import (
     ALL,
     BATCH,
+    COMPILED,
     MASKS,
-    SOON,
     TIME,
     assert_close,
     model_of,
@@ -25,7 +25,7 @@ from .sequences import (
 )
 
 
-def stateful_model(kind, time=None, options=SOON, **kwargs):
+def stateful_model(kind, time=None, options=COMPILED, **kwargs):
     layer = kind.make(built=False, stateful=True, return_sequences=True, **kwargs)
     model = keras.Sequential(
         [keras.Input(batch_shape=(BATCH, time, kind.features)), layer]
@@ -88,7 +88,7 @@ def test_states_as_inputs_and_outputs_of_a_functional_model(kind, time):
         (None, time, kind.units),
         *[(None, kind.num_states)] * len(states),
     ]
-    model = model_of([sequence, *states], outputs)
+    model = model_of([sequence, *states], outputs, **COMPILED)
     expected, last = kind.reference(layer, kind.inputs(), kind.states())
     found = model.predict([kind.inputs(), *kind.states()], verbose=0)
     assert_close(found, [expected, *last])
@@ -108,7 +108,7 @@ def test_one_layer_starts_from_the_state_of_another(kind):
 
 
 # Few steps: each length of a piece is another program to compile.
-STEPS = 5
+STEPS = 3
 
 
 @settings(deadline=None, max_examples=20)
@@ -116,7 +116,7 @@ STEPS = 5
     cuts=st.lists(st.integers(0, STEPS), max_size=3),
     mask=arrays(bool, (BATCH, STEPS)) | st.just(np.ones((BATCH, STEPS), bool)),
 )
-@pytest.mark.parametrize("kind", each_algorithm(fast=["lru", "dense_rnn"]))
+@pytest.mark.parametrize("kind", each_algorithm(fast=["lru"]))
 def test_any_split_gives_the_whole(kind, cuts, mask):
     # The output before the first step of a piece is not known to the piece.
     solver = kind.solver(return_sequences=True, zero_output_for_mask=True)
@@ -125,7 +125,7 @@ def test_any_split_gives_the_whole(kind, cuts, mask):
     pieces = []
     for start, stop in itertools.pairwise([0, *sorted(cuts), STEPS]):
         part = slice(start, stop)
-        y, *states = solver(x[:, part], np.float32(states), mask[:, part])
+        y, *states = solver(x[:, part], list(np.float32(states)), mask[:, part])
         pieces.append(y)
     assert_close([np.concatenate(pieces, 1), *states], [expected, *last])
 
@@ -297,7 +297,7 @@ def test_stateless_call(kind):
 
 def test_known_keras_bug_stateful_lstm_on_jax(backend):
     """Keras 3.15: no LSTM keeps its state under `predict` on JAX. These layers do."""
-    lstm = keras.layers.LSTM(4, stateful=True)
+    lstm = keras.layers.LSTM(4, recurrent_initializer="zeros", stateful=True)
     model = keras.Sequential([keras.Input(batch_shape=(BATCH, None, 2)), lstm])
     model.predict(np.ones((BATCH, TIME, 2)), batch_size=BATCH, verbose=0)
     assert np.any(numpy_of_all(lstm.states)) == (backend != "jax")

@@ -52,7 +52,7 @@ def expected_of(kind, wrapper, x, states=(None, None), mask=None):
 
 
 @pytest.mark.parametrize(
-    ("kind", "return_sequences"), each_kind(EITHER, fast=[("lru", True)])
+    ("kind", "return_sequences"), each_kind(EITHER, others=[True], fast=[("lru", True)])
 )
 def test_bidirectional(kind, return_sequences):
     for merge_mode in MERGE:
@@ -62,7 +62,8 @@ def test_bidirectional(kind, return_sequences):
 
 
 @pytest.mark.parametrize(
-    ("kind", "return_sequences"), each_kind(EITHER, fast=[("lru", False)])
+    ("kind", "return_sequences"),
+    each_kind(EITHER, others=[False], fast=[("lru", False)]),
 )
 def test_bidirectional_under_masks(kind, return_sequences):
     wrapper = bidirectional(kind, return_sequences=return_sequences)
@@ -82,7 +83,8 @@ def test_bidirectional_states(kind):
 
 
 @pytest.mark.parametrize(
-    ("kind", "merge_mode"), each_kind(["sum", "concat"], fast=[("lru", "sum")])
+    ("kind", "merge_mode"),
+    each_kind(["sum", "concat"], others=["concat"], fast=[("lru", "sum")]),
 )
 def test_bidirectional_in_a_functional_model(kind, merge_mode):
     wrapper = bidirectional(kind, merge_mode, return_sequences=True)
@@ -100,7 +102,7 @@ def test_bidirectional_in_a_functional_model(kind, merge_mode):
 def test_bidirectional_with_a_backward_layer_of_ones_own(kind):
     wrapper = keras.layers.Bidirectional(
         kind.make(built=False),
-        backward_layer=kind.make(built=False, seed=2, go_backwards=True, **kind.wide),
+        backward_layer=kind.make(built=False, seed=2, go_backwards=True),
     )
     y = wrapper(kind.inputs())
     expected, _ = expected_of(kind, wrapper, kind.inputs())
@@ -130,7 +132,7 @@ def test_bidirectional_reloads(kind, tmp_path):
 
 @pytest.mark.parametrize(
     ("kind", "return_sequences"),
-    each_kind(EITHER, fast=[("lru", True), ("lru", False)]),
+    each_kind(EITHER, others=[True], fast=[("lru", True), ("lru", False)]),
 )
 def test_time_distributed(kind, return_sequences):
     layer = kind.make(return_sequences=return_sequences)

@@ -388,3 +388,12 @@ def test_wrong_arguments_are_named(changed, message):
     }
     with pytest.raises(ValueError, match=message):
         linear_recurrence(**{**arguments, **changed})
+
+
+def test_pairs_come_back_as_lists_that_loops_carry():
+    a, b = parts(np.array([0.5 + 0.5j])), parts(np.ones((1, 3, 1)))
+    states, last = linear_recurrence(a, b)
+    _, again = linear_recurrence(a, b, last)
+    for pair in (states, last, again):
+        assert type(pair) is list
+    tree.assert_same_structure(last, again)
