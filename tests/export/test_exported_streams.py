@@ -124,17 +124,13 @@ def test_a_hundred_thousand_steps(tmp_path):
 
     streamed = stream(x.swapaxes(0, 1)).numpy().swapaxes(0, 1)
 
-    log_modulus, angle = (
-        ops.convert_to_numpy(v).astype("float64") for v in layer.cell.polar()
+    system = layer.cell.system()
+    log_modulus, angle, *B, D = (
+        ops.convert_to_numpy(v).astype("float64")
+        for v in (*system.polar, *system.B, system.D)
     )
-    B, C = (
-        re + 1j * im
-        for re, im in (
-            [ops.convert_to_numpy(v).astype("float64") for v in pair]
-            for pair in (layer.cell.input_matrix(), layer.cell.output_matrix())
-        )
-    )
-    D = ops.convert_to_numpy(layer.cell.D).astype("float64")
+    C_re, C_im = (ops.convert_to_numpy(v).astype("float64") for v in system.C)
+    B, C = B[0] + 1j * B[1], C_re + 1j * C_im
     exact, _ = naive.diagonal_ssm(x, np.exp(log_modulus + 1j * angle), B, C, D)
     # A rounded λ is off by half an ulp, and so is each sum; both add up over the
     # memory of the state, 1 / (1 − |λ|) steps.
