@@ -118,7 +118,7 @@ def test_lengths(kind, time, return_sequences):
         *each_kind(
             ["sequential", "chunked", "associative"],
             [1, 3, 100],
-            names=["s4d", "s5"],
+            names=["s4d"],
             others=[("sequential", 100), ("chunked", 1), ("associative", 3)],
             fast=[],
         ),
