@@ -85,6 +85,9 @@ def compiled(function: Callable) -> Callable:
 
     @functools.wraps(function)
     def call(*tensors, **settings):
+        if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(tensors)):
+            # Part of a larger program, which a boundary would only cost fusions.
+            return function(*tensors, **settings)
         return jitted(tensors, tuple(settings.items()), is_forward_only())
 
     return call
