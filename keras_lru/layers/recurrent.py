@@ -15,7 +15,7 @@ from keras import constraints, initializers, ops, regularizers, tree
 
 from keras_lru.checks import check_positive_integer, describe, fits
 from keras_lru.initializers.seeds import check_seed, derive_seed, draw_seed
-from keras_lru.ops.sequences import compact, expand, static_size
+from keras_lru.ops.sequences import compact, expand, pad_time, static_size
 
 # What the user may give for a group of weights, as `<group>_<kind>`.
 _KINDS = {
@@ -314,13 +314,12 @@ class RecurrentLayer(keras.layers.RNN):
             starts_at_zero = system.keeps_zero_state and initial_state is None
             compacted = compact(inputs, mask, starts_at_zero=starts_at_zero)
             inputs, lengths = compacted.inputs, compacted.lengths
-        batch, steps, features = ops.shape(inputs)
+        batch, steps, _ = ops.shape(inputs)
         add_step = not (system.takes_no_steps or static_size(inputs, 1))
         if add_step:
             if lengths is None:
                 lengths = ops.full((batch,), steps, dtype="int32")
-            more = ops.zeros((batch, 1, features), dtype=inputs.dtype)
-            inputs = ops.concatenate([inputs, more], axis=1)
+            inputs = pad_time(inputs, 1)
         outputs, states = system.run(
             inputs,
             initial_state,
