@@ -83,7 +83,10 @@ class Polar(NamedTuple):
         j = stride * np.asarray(exponents)[:, None]
         j = ops.convert_to_tensor(j, dtype=self.log_modulus.dtype)
         modulus = ops.exp(j * self.log_modulus)
-        return _unit(self.angle, j).map(lambda x: modulus * x)
+        powers = _unit(self.angle, j).map(lambda x: modulus * x)
+        # One tensor, seen in another shape: the sines are then computed once, where XLA
+        # on a CPU would compute them in every product, for each number of B and C.
+        return unpack(pack(powers)[:, None]).map(lambda x: x[:, 0])
 
 
 def _unit(angle, exponent):
