@@ -41,6 +41,11 @@ class RecurrentCell(keras.layers.Layer, ABC):
     def __init__(self, units, *, seed=None, **kwargs):
         # Weights and states keep their own dtype; inputs are cast where they are used.
         super().__init__(autocast=False, **kwargs)
+        if not keras.backend.is_float_dtype(self.variable_dtype):
+            raise ValueError(
+                "`dtype` must be a floating dtype, or a dtype policy with floating "
+                f"variables. Received: dtype={self.variable_dtype!r}"
+            )
         self.units = check_positive_integer("units", units)
         self.seed = check_seed(seed)
         self._drawn_seed = draw_seed(self.seed)

@@ -109,6 +109,7 @@ _BAD_COMMON = [
     ({"units": "4"}, "`units` must be a positive integer. Received: units='4'"),
     ({"seed": 1.5}, r"`seed` must be an integer or None.*seed=1\.5"),
     ({"seed": "1"}, "`seed` must be an integer or None.*seed='1'"),
+    ({"dtype": "int32"}, "`dtype` must be a floating dtype.*dtype='int32'"),
     ({"bias": True}, "bias"),
     ({"recurrent_regularizer": "no_such"}, "no_such"),
     ({"recurrent_constraint": "no_such"}, "no_such"),
