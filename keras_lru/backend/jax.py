@@ -85,12 +85,17 @@ def compiled(function: Callable) -> Callable:
 
     @functools.wraps(function)
     def call(*tensors, **settings):
-        if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(tensors)):
+        if any(map(_is_traced, jax.tree.leaves(tensors))):
             # Part of a larger program, which a boundary would only cost fusions.
             return function(*tensors, **settings)
         return jitted(tensors, tuple(settings.items()), is_forward_only())
 
     return call
+
+
+def _is_traced(x):
+    """Whether `x` has no value yet; it has one while a gradient is taken eagerly."""
+    return isinstance(x, jax.core.Tracer) and x.to_concrete_value() is None
 
 
 def vector_jacobian_product(
