@@ -164,11 +164,11 @@ def test_import_alone_brings_neither_keras_nor_numpy():
     "imports",
     [
         "import keras_lru, keras",
-        "import keras, keras_lru",
-        "from keras_lru import LRU",
+        pytest.param("import keras, keras_lru", marks=pytest.mark.slow),
+        pytest.param("from keras_lru import LRU", marks=pytest.mark.slow),
         # What the packages with classes import, imported first.
         "from keras_lru.ops import associative_scan",
-        "import keras_lru.training",
+        pytest.param("import keras_lru.training", marks=pytest.mark.slow),
     ],
 )
 def test_classes_are_registered_whatever_is_imported_first(imports):
