@@ -78,12 +78,27 @@ def describe(value):
     return repr(value) if shape is None else f"shape {tuple(shape)}"
 
 
+def _name_of_dtype(tensor):
+    """The dtype of a tensor of whichever backend, a string."""
+    dtype = tensor.dtype
+    return str(getattr(dtype, "name", dtype)).removeprefix("torch.")
+
+
 def check_floating(name, tensor):
     """Raise `ValueError` unless `tensor`, of whichever backend, holds real floats."""
-    dtype = tensor.dtype
-    dtype = str(getattr(dtype, "name", dtype)).removeprefix("torch.")
+    dtype = _name_of_dtype(tensor)
     if not dtype.startswith(("float", "bfloat")):
         raise ValueError(f"`{name}` must be floating. Received: dtype={dtype}")
+
+
+def check_real(name, tensor):
+    """Raise `ValueError` if `tensor`, of whichever backend, holds complex numbers."""
+    dtype = _name_of_dtype(tensor)
+    if dtype.startswith("complex"):
+        raise ValueError(
+            f"`{name}` must be real: give the real and the imaginary parts as features "
+            f"of their own. Received: dtype={dtype}"
+        )
 
 
 def check_shape(name, value, *shapes):

@@ -317,10 +317,12 @@ class LRU(DiagonalSolver, RecurrentLayer):
 
     Call arguments:
         inputs: `(batch, time, input_dim)`. Any time, 0 included, known or not.
-        initial_state: List `[x_re, x_im]`, each `(batch, state_size)`. `None` means
-            zeros, or the kept state of a stateful layer.
-        mask: Boolean `(batch, time)`, or `None`. A false step changes neither state nor
-            output.
+        initial_state: List `[x_re, x_im]`, each `(batch, state_size)`, or `(1, …)` for
+            one that all sequences start from. `None` means zeros, or the kept state of
+            a stateful layer.
+        mask: Boolean `(batch, time)` or `(batch, time, 1)`, or `None`. A false step
+            changes neither state nor output. One that comes with the inputs, from
+            `Masking` or `Embedding`, counts beside an `initial_state` too.
         training: Ignored.
 
     Returns:

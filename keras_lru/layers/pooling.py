@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_lru.checks import check_choice
-from keras_lru.ops.sequences import static_size
+from keras_lru.ops.sequences import mask_of_steps, static_size
 
 MODES = ("mean", "last", "max")
 
@@ -49,6 +49,7 @@ class SequencePooling(keras.layers.Layer):
 
     def call(self, inputs, mask=None):
         """Pools `(batch, time, features)`."""
+        mask = mask_of_steps(mask)
         if static_size(inputs, 1) == 0:
             return ops.sum(inputs, axis=1)
         if mask is None:
@@ -67,6 +68,7 @@ class SequencePooling(keras.layers.Layer):
 
         The output is that of the pieces before where all of this piece is masked.
         """
+        mask = mask_of_steps(mask)
         outputs = self.call(inputs, mask=mask)
         if mask is None:
             return outputs

@@ -13,9 +13,15 @@ from operator import attrgetter
 import keras
 from keras import constraints, initializers, ops, regularizers, tree
 
-from keras_lru.checks import check_positive_integer, describe, fits
+from keras_lru.checks import check_positive_integer, check_real, describe, fits
 from keras_lru.initializers.seeds import check_seed, derive_seed, draw_seed
-from keras_lru.ops.sequences import compact, expand, pad_time, static_size
+from keras_lru.ops.sequences import (
+    compact,
+    expand,
+    mask_of_steps,
+    pad_time,
+    static_size,
+)
 
 # What the user may give for a group of weights, as `<group>_<kind>`.
 _KINDS = {
@@ -40,7 +46,7 @@ class RecurrentCell(keras.layers.Layer, ABC):
 
     def __init__(self, units, *, seed=None, **kwargs):
         # Weights and states keep their own dtype; inputs are cast where they are used.
-        super().__init__(autocast=False, **kwargs)
+        super().__init__(**_casting_itself(kwargs))
         if not keras.backend.is_float_dtype(self.variable_dtype):
             raise ValueError(
                 "`dtype` must be a floating dtype, or a dtype policy with floating "
@@ -145,23 +151,36 @@ class RecurrentCell(keras.layers.Layer, ABC):
             )
 
     def check_states(self, name, states, batch):
-        """Raise `ValueError` unless `states` is a list of what this cell has."""
+        """Raise `ValueError` unless `states` is a list of what this cell has.
+
+        A state of one sequence will do: it is that of all.
+        """
         parts = f"[{', '.join(self.state_names)}]"
         if not isinstance(states, (list, tuple)) or len(states) != len(self.state_size):
             raise ValueError(
                 f"`{name}` must be a list {parts}. Received: {describe(states)}"
             )
         for part, size in zip(states, self.state_size, strict=True):
-            if not fits(part, (batch, size)):
+            if not (fits(part, (batch, size)) or fits(part, (1, size))):
                 raise ValueError(
                     f"Each part of `{name}` must be a tensor of shape "
-                    f"(batch, state_size) = {(batch, size)}. Received: {describe(part)}"
+                    f"(batch, state_size) = {(batch, size)}, or {(1, size)} for one "
+                    f"state of all sequences. Received: {describe(part)}"
                 )
 
+    def exact_states(self, states, inputs):
+        """States in the dtype of the recurrence, one for each sequence of `inputs`."""
+        batch = ops.shape(inputs)[0]
+        return [
+            ops.broadcast_to(ops.cast(state, self.state_dtype), (batch, size))
+            for state, size in zip(states, self.state_size, strict=True)
+        ]
+
     def call(self, inputs, states, training=False):
+        check_real("inputs", inputs)
         inputs = ops.cast(inputs, self.compute_dtype)
         self.check_states("states", states, inputs.shape[0])
-        exact = [ops.cast(state, self.state_dtype) for state in states]
+        exact = self.exact_states(states, inputs)
         outputs, exact = self.system().step(inputs, exact)
         # The new states in the dtypes in which the old ones came.
         return outputs, [
@@ -172,6 +191,16 @@ class RecurrentCell(keras.layers.Layer, ABC):
         """Zeros, a list of `(batch_size, state_size)`."""
         return [
             ops.zeros((batch_size, n), dtype=self.state_dtype) for n in self.state_size
+        ]
+
+    def compute_output_spec(self, inputs, states, training=False):
+        """Symbolic output, in the compute dtype, and new states, in their own."""
+        check_real("inputs", inputs)
+        batch = inputs.shape[0]
+        self.check_states("states", states, batch)
+        return keras.KerasTensor((batch, self.output_size), self.compute_dtype), [
+            keras.KerasTensor((batch, size), state.dtype)
+            for state, size in zip(states, self.state_size, strict=True)
         ]
 
     def compute_output_shape(self, input_shape, states_shape=None):
@@ -244,8 +273,7 @@ class RecurrentLayer(keras.layers.RNN):
             stateful=stateful,
             zero_output_for_mask=zero_output_for_mask,
             activity_regularizer=activity_regularizer,
-            autocast=False,
-            **kwargs,
+            **_casting_itself(kwargs),
         )
         self.input_spec = keras.layers.InputSpec(ndim=3)
 
@@ -290,13 +318,22 @@ class RecurrentLayer(keras.layers.RNN):
         """Zeros, a list of `(batch_size, state_size)`."""
         return self.cell.get_initial_state(batch_size)
 
-    def call(self, sequences, initial_state=None, mask=None, training=False):
-        inputs = ops.cast(sequences, self.compute_dtype)
-        mask = _single(mask)
+    def call(
+        self,
+        sequences,
+        initial_state=None,
+        mask=None,
+        training=False,
+        sequences_mask=None,
+    ):
+        mask = _mask_of_steps(mask, sequences_mask)
         initial_state = self._listed(initial_state)
-        self._check_call(inputs, initial_state, mask)
+        self._check_call(sequences, initial_state, mask)
+        inputs = ops.cast(sequences, self.compute_dtype)
         if initial_state is None and self.stateful:
             initial_state = self.states
+        if initial_state is not None:
+            initial_state = self.cell.exact_states(initial_state, inputs)
 
         if inputs.shape[1] == 0:
             mask = None
@@ -353,6 +390,7 @@ class RecurrentLayer(keras.layers.RNN):
         return initial_state
 
     def _check_call(self, inputs, initial_state, mask):
+        check_real("inputs", inputs)
         batch, time, _ = inputs.shape
         if self.stateful and not fits(inputs, (self._expected_batch_size, None, None)):
             raise ValueError(
@@ -369,10 +407,16 @@ class RecurrentLayer(keras.layers.RNN):
             self.cell.check_states("initial_state", initial_state, batch)
 
     def compute_output_spec(
-        self, sequences, initial_state=None, mask=None, training=False
+        self,
+        sequences,
+        initial_state=None,
+        mask=None,
+        training=False,
+        sequences_mask=None,
     ):
         """Symbolic outputs, in the compute dtype, and states, in float32 at least."""
-        self._check_call(sequences, self._listed(initial_state), _single(mask))
+        mask = _mask_of_steps(mask, sequences_mask)
+        self._check_call(sequences, self._listed(initial_state), mask)
         shapes = self.compute_output_shape(sequences.shape)
         if not self.return_state:
             return keras.KerasTensor(shapes, dtype=self.compute_dtype)
@@ -396,9 +440,25 @@ class RecurrentLayer(keras.layers.RNN):
         return cls(**config)
 
 
-def _single(mask):
-    """The mask of the sequences, where Keras hands over one per argument."""
-    return mask[0] if isinstance(mask, (list, tuple)) else mask
+def _casting_itself(kwargs):
+    """Arguments of a Keras layer that casts its inputs, and no weights, itself."""
+    autocast = kwargs.pop("autocast", True)
+    if autocast is not True:
+        raise ValueError(
+            "`autocast` must be True, or left out: inputs are cast to the compute "
+            f"dtype, weights and states never. Received: autocast={autocast!r}"
+        )
+    return {**kwargs, "autocast": False}
+
+
+def _mask_of_steps(mask, sequences_mask):
+    """The mask of the sequences, `(batch, time)`, or `None`.
+
+    Keras hands over an automatic mask as `mask`, in a list where a call has one for
+    each tensor, or as `sequences_mask`, if states are tensors of the call too.
+    """
+    mask = mask[0] if isinstance(mask, (list, tuple)) else mask
+    return mask_of_steps(sequences_mask if mask is None else mask)
 
 
 def _offer_arguments(layer_class, cell_class):

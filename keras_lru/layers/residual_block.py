@@ -11,6 +11,7 @@ from keras_lru.layers.activations import get_activation
 from keras_lru.layers.arguments import ActivationLike
 from keras_lru.layers.batch_normalization import BatchNormalization
 from keras_lru.layers.serialization import reseed, serialize_unbuilt
+from keras_lru.ops.sequences import mask_of_steps
 
 _NORMALIZATIONS = ("batch", "layer", "rms", None)
 _GLUS = ("full", "half")
@@ -214,6 +215,7 @@ class ResidualBlock(keras.layers.Layer):
 
     def call(self, inputs, training=None, mask=None):
         """Runs the block on `(batch, time, features)`."""
+        mask = mask_of_steps(mask)
         x = self._normalize(inputs, training, mask) if self.prenorm else inputs
         x = self._recur(x, mask)
         x = self.hidden_dropout(self.activation(x), training=training)

@@ -241,9 +241,11 @@ class S4D(DiagonalSolver, RecurrentLayer):
     Call arguments:
         inputs: `(batch, time, units)`. Any time, 0 included, known or not.
         initial_state: List `[x_re, x_im]`, each `(batch, units · N/2)`, feature by
-            feature. `None` means zeros, or the kept state of a stateful layer.
-        mask: Boolean `(batch, time)`, or `None`. A false step changes neither state nor
-            output.
+            feature, or `(1, …)` for one that all sequences start from. `None` means
+            zeros, or the kept state of a stateful layer.
+        mask: Boolean `(batch, time)` or `(batch, time, 1)`, or `None`. A false step
+            changes neither state nor output. One that comes with the inputs, from
+            `Masking` or `Embedding`, counts beside an `initial_state` too.
         training: Ignored.
 
     Returns:

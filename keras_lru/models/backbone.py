@@ -13,6 +13,7 @@ from keras_lru.layers.lru import LRU
 from keras_lru.layers.residual_block import ResidualBlock
 from keras_lru.layers.serialization import reseed, serialize_unbuilt
 from keras_lru.models.sequence_model import SequenceModel
+from keras_lru.ops.sequences import mask_of_steps
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
@@ -221,6 +222,7 @@ class LRUBackbone(SequenceModel):
 
     def compute_mask(self, inputs, previous_mask=None):
         """Returns the mask of the outputs, `(batch, time)`, or `None`."""
+        previous_mask = mask_of_steps(previous_mask)
         if not self.mask_zero:
             return previous_mask
         mask = self.encoder.compute_mask(inputs)

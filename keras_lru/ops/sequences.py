@@ -13,6 +13,7 @@ from keras import ops
 
 from keras_lru.backend import compiled
 from keras_lru.backend.types import Tensor
+from keras_lru.checks import fits
 
 
 def static_size(x: Tensor, axis: int) -> int | None:
@@ -141,6 +142,14 @@ class Compacted(NamedTuple):
     lengths: Tensor
     in_place: Tensor
     mask: Tensor
+
+
+def mask_of_steps(mask: Tensor | None) -> Tensor | None:
+    """The mask `(batch, time)` of one that may be a column, `(batch, time, 1)`.
+
+    Keras's own loops take both. `None` stays `None`.
+    """
+    return ops.squeeze(mask, -1) if fits(mask, (None, None, 1)) else mask
 
 
 @compiled

@@ -43,6 +43,15 @@ def test_bad_argument_of_the_cell(kind, arguments, message):
         kind.cell(**{**kind.sizes, **arguments})
 
 
+@pytest.mark.parametrize("kind", each_kind(fast=None))
+def test_autocast_as_keras_has_it(kind):
+    """It is what the layers do; Keras's other way has no meaning here."""
+    for make in (kind.make, kind.make_cell):
+        make(autocast=True)
+        with pytest.raises(ValueError, match=r"`autocast` must be True.*False"):
+            make(autocast=False)
+
+
 # Inputs, both of tensors and of a functional model
 
 
@@ -71,6 +80,18 @@ def test_wrong_rank(kind, tensor):
 
 
 @each
+def test_complex_inputs(kind):
+    x = kind.inputs() + 1j
+    with pytest.raises(ValueError, match=r"`inputs` must be real.*complex"):
+        kind.shared(x)
+    with pytest.raises(ValueError, match=r"`inputs` must be real.*complex"):
+        kind.shared.cell(x[:, 0], kind.states())
+    symbolic = keras.KerasTensor(x.shape, "complex64")
+    with pytest.raises(ValueError, match=r"`inputs` must be real.*complex64"):
+        kind.shared.compute_output_spec(symbolic)
+
+
+@each
 def test_wrong_rank_when_built(kind):
     with pytest.raises(ValueError, match=r"\(batch, time, input_dim\).*\(3, 2\)"):
         kind.make(built=False).build((3, 2))
@@ -96,7 +117,7 @@ def test_unknown_features(kind):
 def test_mask_of_wrong_shape(kind, tensor, built):
     message = r"`mask` must be .* \(batch, time\) = \(3, 7\).*Received: shape \(3|4"
     layer = kind.shared if built else kind.make(built=False)
-    for shape in ((BATCH, TIME + 1), (BATCH + 1, TIME), (BATCH,), (BATCH, TIME, 1)):
+    for shape in ((BATCH, TIME + 1), (BATCH + 1, TIME), (BATCH,), (BATCH, TIME, 2)):
         with pytest.raises(ValueError, match=message):
             layer(tensor(shape_of(kind)), mask=tensor(shape))
 

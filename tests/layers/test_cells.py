@@ -5,17 +5,19 @@ import numpy as np
 import pytest
 from keras import ops
 
-from .kinds import each_kind
+from .kinds import KINDS, each_kind
 from .sequences import (
     ALL,
     BATCH,
     CLOSE,
+    HALF_CLOSE,
     MASKS,
     SOON,
     TIME,
     WIDTH,
     assert_close,
     dtype_of,
+    model_of,
     normal,
     numpy_of,
     numpy_of_all,
@@ -162,6 +164,30 @@ def test_sizes(kind):
     zeros = cell.get_initial_state(8)
     assert [tuple(s.shape) for s in zeros] == states
     assert not np.any(numpy_of_all(zeros))
+
+
+@pytest.mark.parametrize(
+    ("kind", "policy"),
+    each_kind(
+        ["float32", "mixed_bfloat16"],
+        others=["mixed_bfloat16"],
+        fast=[("lru", "float32"), *[(name, "mixed_bfloat16") for name in KINDS]],
+    ),
+)
+def test_step_of_a_functional_model(kind, policy):
+    cell = kind.make_cell(dtype=policy)
+    inputs = keras.Input((kind.features,))
+    states = [keras.Input((n,)) for n in cell.state_size]
+    y, new = cell(inputs, states)
+    assert (y.shape, y.dtype) == ((None, kind.units), cell.compute_dtype)
+    assert [(s.shape, s.dtype) for s in new] == [(s.shape, s.dtype) for s in states]
+    model = model_of([inputs, *states], [y, *new])
+    arrays = [kind.inputs()[:, 0], *kind.states()]
+    found = model.predict_on_batch(arrays)
+    y, new = cell(arrays[0], arrays[1:])
+    assert [x.dtype for x in found] == [cell.compute_dtype, *["float32"] * len(new)]
+    close = CLOSE if policy == "float32" else HALF_CLOSE["bfloat16"]
+    assert_close(found, [y, *new], close)
 
 
 @pytest.mark.parametrize("kind", each_kind(fast=["lru", "rg_lru"]))

@@ -16,12 +16,14 @@ from .sequences import (
     BATCH,
     COMPILED,
     MASKS,
+    SOON,
     TIME,
     assert_close,
     model_of,
     numpy_of,
     numpy_of_all,
     sequential,
+    weights_of,
 )
 
 
@@ -66,6 +68,18 @@ def test_initial_state_without_a_list(kind):
 
 
 @pytest.mark.parametrize("kind", each_kind(fast=["lru", "rg_lru"]))
+def test_one_initial_state_for_all_sequences(kind):
+    solver, one = kind.solver(return_sequences=True), kind.states(batch=1)
+    states = [np.repeat(part, BATCH, axis=0) for part in one]
+    for mask in (None, MASKS["holes"]):
+        y, last = kind.reference(solver.layer, kind.inputs(), states, mask)
+        assert_close(solver(kind.inputs(), one, mask), [y, *last])
+    x = kind.inputs()[:, 0]
+    found, expected = (solver.layer.cell(x, each) for each in (one, states))
+    assert_close([found[0], *found[1]], [expected[0], *expected[1]])
+
+
+@pytest.mark.parametrize("kind", each_kind(fast=["lru", "rg_lru"]))
 def test_no_initial_state_is_zeros(kind):
     solver = kind.solver(return_sequences=False)
     zeros = solver.layer.get_initial_state(BATCH)
@@ -105,6 +119,25 @@ def test_one_layer_starts_from_the_state_of_another(kind):
     _, last = kind.reference(encoder, x)
     y = model.predict([x, later], verbose=0)
     assert_close(y, kind.outputs(decoder, later, last))
+
+
+@pytest.mark.parametrize(
+    "kind", each_kind(fast=["lru"], names=["lru", "s4d", "s5", "dense_rnn"])
+)
+def test_encoder_of_which_the_state_alone_is_used(kind):
+    """Docs have it: without freezing TensorFlow warns, which is an error in tests."""
+    layer = kind.make(return_state=True)
+    outputs = kind.groups["output"] + kind.groups["feedthrough"]
+    for weight in layer.weights:
+        weight.trainable = weight.name not in outputs
+    sequences = keras.Input((None, kind.features))
+    _, *state = layer(sequences)
+    model = keras.Model(sequences, state[0])
+    model.compile(keras.optimizers.SGD(0.1), "mse", **SOON)
+    before = weights_of(layer)
+    model.fit(kind.inputs(), kind.states()[0], verbose=0)
+    changed = {n for n, w in weights_of(layer).items() if (w != before[n]).any()}
+    assert changed == set(kind.shapes) - set(outputs)
 
 
 # Few steps: each length of a piece is another program to compile.
