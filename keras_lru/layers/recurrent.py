@@ -455,7 +455,8 @@ def _mask_of_steps(mask, sequences_mask):
     """The mask of the sequences, `(batch, time)`, or `None`.
 
     Keras hands over an automatic mask as `mask`, in a list where a call has one for
-    each tensor, or as `sequences_mask`, if states are tensors of the call too.
+    each tensor, or as `sequences_mask`, if states are tensors of the call too:
+    https://github.com/keras-team/keras/issues/19311.
     """
     mask = mask[0] if isinstance(mask, (list, tuple)) else mask
     return mask_of_steps(sequences_mask if mask is None else mask)
