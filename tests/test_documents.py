@@ -8,8 +8,11 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-# Searches, and models that are served.
-SLOW = ["docs/tuning.md", "docs/export.md"]
+# Searches, models that are served, data that are generated, long sequences.
+SLOW = [
+    f"docs/{name}.md"
+    for name in ("datasets", "export", "figures", "long-sequences", "tuning")
+]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
