@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.export
 import keras
 from jax import lax
 from jax import numpy as jnp
@@ -14,6 +15,7 @@ from keras_lru.backend.forward_only import is_forward_only
 from keras_lru.backend.types import Tensor
 
 __all__ = [
+    "check_sizes",
     "compiled",
     "data_parallel_scope",
     "doubling_loop",
@@ -23,6 +25,7 @@ __all__ = [
     "has_compiled_loops",
     "is_replicated",
     "loop_over_time",
+    "must_prove_equal_sizes",
     "saved_model_options",
     "sum_over_replicas",
     "vector_jacobian_product",
@@ -179,6 +182,40 @@ def drop_compiled_programs() -> Iterator[None]:
         yield
     finally:
         jax.clear_caches()
+
+
+def must_prove_equal_sizes() -> bool:
+    """Whether unknown sizes that meet must have one name while a model is exported."""
+    return True
+
+
+def check_sizes(
+    function: Callable,
+    shapes: list[tuple[int | str, ...]],
+    dtypes: list[str],
+    sizes: dict[str, int],
+) -> None:
+    """Raise what `function` raises if it cannot run where sizes are unknown.
+
+    It is traced, and does not run.
+
+    Args:
+        function: Function of tensors by position, without side effects.
+        shapes: The shape of each tensor: sizes, and names of unknown ones, the same
+            name for the same size.
+        dtypes: The dtype of each tensor.
+        sizes: A size for each name, to try where no proof is asked for: not here.
+    """
+    del sizes
+    scope = jax.export.SymbolicScope()
+    inputs = [
+        jax.ShapeDtypeStruct(
+            jax.export.symbolic_shape(",".join(map(str, shape)), scope=scope),
+            jax.dtypes.canonicalize_dtype(dtype),
+        )
+        for shape, dtype in zip(shapes, dtypes, strict=True)
+    ]
+    jax.eval_shape(function, *inputs)
 
 
 def saved_model_options(shapes: Any) -> dict:

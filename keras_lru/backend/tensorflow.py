@@ -11,6 +11,7 @@ from keras_lru.backend.forward_only import forward_only, is_forward_only
 from keras_lru.backend.types import Tensor
 
 __all__ = [
+    "check_sizes",
     "compiled",
     "data_parallel_scope",
     "doubling_loop",
@@ -20,6 +21,7 @@ __all__ = [
     "has_compiled_loops",
     "is_replicated",
     "loop_over_time",
+    "must_prove_equal_sizes",
     "saved_model_options",
     "sum_over_replicas",
     "vector_jacobian_product",
@@ -171,6 +173,38 @@ def drop_compiled_programs() -> Iterator[None]:
         for name in set(gradients) - before:
             if name.startswith("CustomGradient-"):
                 del gradients[name]
+
+
+def must_prove_equal_sizes() -> bool:
+    """Whether unknown sizes that meet must have one name while a model is exported."""
+    return False
+
+
+def check_sizes(
+    function: Callable,
+    shapes: list[tuple[int | str, ...]],
+    dtypes: list[str],
+    sizes: dict[str, int],
+) -> None:
+    """Raise what `function` raises if it cannot run where sizes are unknown.
+
+    A graph may hold what only fails when it runs, so it runs, on zeros.
+
+    Args:
+        function: Function of tensors by position, without side effects.
+        shapes: The shape of each tensor: sizes, and names of unknown ones, the same
+            name for the same size.
+        dtypes: The dtype of each tensor.
+        sizes: A size for each name, to try.
+    """
+    inputs = zip(shapes, dtypes, strict=True)
+    signature = [
+        tf.TensorSpec([None if isinstance(x, str) else x for x in shape], dtype)
+        for shape, dtype in inputs
+    ]
+    inputs = zip(shapes, dtypes, strict=True)
+    zeros = [tf.zeros([sizes.get(x, x) for x in shape], dtype) for shape, dtype in inputs]
+    tf.function(function, input_signature=signature, autograph=False)(*zeros)
 
 
 def saved_model_options(shapes: Any) -> dict:

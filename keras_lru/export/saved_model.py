@@ -8,7 +8,7 @@ from keras import ops, tree
 
 from keras_lru.backend import forward_only
 from keras_lru.export.atomic_folder import atomic_folder
-from keras_lru.export.input_signature import endpoint_options, recorded_signature
+from keras_lru.export.input_signature import endpoint_options, served_inputs
 from keras_lru.export.streaming_model import StreamingModel
 
 
@@ -91,27 +91,27 @@ def export_saved_model(
             "`path` must not exist yet, or pass `overwrite=True`. "
             f"Received: path={str(path)!r}"
         )
-    if input_signature is None:
-        input_signature = recorded_signature(model)
+    input_signature, shapes = served_inputs(model, input_signature)
     stream = StreamingModel(model, input_signature) if streaming else None
 
     archive = keras.export.ExportArchive()
     archive.track(model)
     with atomic_folder(path) as folder, forward_only():
-        _add(archive, "serve", model.__call__, input_signature)
+        _add(archive, "serve", model.__call__, input_signature, shapes)
         if streaming:
-            _add_stream(archive, stream, input_signature)
+            _add_stream(archive, stream, input_signature, shapes)
         archive.write_out(str(folder), verbose=False)
     if verbose:
         endpoints = "serve, step, chunk, initial_state" if streaming else "serve"
         print(f"Saved {path}, with the endpoints: {endpoints}")
 
 
-def _add(archive, name, function, signature):
-    archive.add_endpoint(name, function, signature, **endpoint_options(signature))
+def _add(archive, name, function, signature, shapes):
+    options = endpoint_options(signature, shapes)
+    archive.add_endpoint(name, function, signature, **options)
 
 
-def _add_stream(archive, stream, signature):
+def _add_stream(archive, stream, signature, shapes):
     import tensorflow as tf
 
     states = {
@@ -146,8 +146,14 @@ def _add_stream(archive, stream, signature):
         ),
         inputs,
     )
-    _add(archive, "chunk", chunk, [inputs, states])
-    _add(archive, "step", step, [one_step, states])
+    state_shapes = [("batch", *spec.shape[1:]) for spec in tree.flatten(states)]
+    pieces = [
+        (batch, "time" if isinstance(time, str) else time, *rest)
+        for batch, time, *rest in shapes
+    ]
+    steps = [(batch, *rest) for batch, _, *rest in shapes]
+    _add(archive, "chunk", chunk, [inputs, states], pieces + state_shapes)
+    _add(archive, "step", step, [one_step, states], steps + state_shapes)
     initial_state.get_concrete_function()
     archive.add_endpoint("initial_state", initial_state)
 

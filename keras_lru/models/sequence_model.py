@@ -4,11 +4,13 @@ import keras
 
 from keras_lru.backend import forward_only
 from keras_lru.export.atomic_folder import atomic_folder
-from keras_lru.export.input_signature import endpoint_options, recorded_signature
+from keras_lru.export.input_signature import endpoint_options, served_inputs
 
 
 class SequenceModel(keras.Model):
     """A model of sequences, the base of the models of this package."""
+
+    inputs_have_time = True
 
     def build_from_config(self, config):
         """Creates the weights, and the optimizer's if the model is compiled.
@@ -52,9 +54,8 @@ class SequenceModel(keras.Model):
         if format != "tf_saved_model":
             super().export(filepath, format, verbose, input_signature, **kwargs)
             return
-        if input_signature is None:
-            input_signature = recorded_signature(self)
-        kwargs = {**endpoint_options(input_signature), **kwargs}
+        input_signature, shapes = served_inputs(self, input_signature)
+        kwargs = {**endpoint_options(input_signature, shapes), **kwargs}
         with atomic_folder(filepath) as folder, forward_only():
             super().export(
                 folder, format, verbose=False, input_signature=input_signature, **kwargs
