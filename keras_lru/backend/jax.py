@@ -25,7 +25,7 @@ __all__ = [
     "has_compiled_loops",
     "is_replicated",
     "loop_over_time",
-    "must_prove_equal_sizes",
+    "proves_sizes",
     "saved_model_options",
     "sum_over_replicas",
     "vector_jacobian_product",
@@ -184,29 +184,25 @@ def drop_compiled_programs() -> Iterator[None]:
         jax.clear_caches()
 
 
-def must_prove_equal_sizes() -> bool:
-    """Whether unknown sizes that meet must have one name while a model is exported."""
+def proves_sizes() -> bool:
+    """Whether what is traced with unknown sizes runs at all sizes, told by their names.
+
+    Two sizes that have to be equal need one name then.
+    """
     return True
 
 
 def check_sizes(
-    function: Callable,
-    shapes: list[tuple[int | str, ...]],
-    dtypes: list[str],
-    sizes: dict[str, int],
+    function: Callable, shapes: list[tuple[int | str, ...]], dtypes: list[str]
 ) -> None:
-    """Raise what `function` raises if it cannot run where sizes are unknown.
-
-    It is traced, and does not run.
+    """Raise what `function` raises if it cannot be traced where sizes are unknown.
 
     Args:
         function: Function of tensors by position, without side effects.
         shapes: The shape of each tensor: sizes, and names of unknown ones, the same
             name for the same size.
         dtypes: The dtype of each tensor.
-        sizes: A size for each name, to try where no proof is asked for: not here.
     """
-    del sizes
     scope = jax.export.SymbolicScope()
     inputs = [
         jax.ShapeDtypeStruct(

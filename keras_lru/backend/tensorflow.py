@@ -21,7 +21,7 @@ __all__ = [
     "has_compiled_loops",
     "is_replicated",
     "loop_over_time",
-    "must_prove_equal_sizes",
+    "proves_sizes",
     "saved_model_options",
     "sum_over_replicas",
     "vector_jacobian_product",
@@ -175,36 +175,32 @@ def drop_compiled_programs() -> Iterator[None]:
                 del gradients[name]
 
 
-def must_prove_equal_sizes() -> bool:
-    """Whether unknown sizes that meet must have one name while a model is exported."""
+def proves_sizes() -> bool:
+    """Whether what is traced with unknown sizes runs at all sizes, told by their names.
+
+    Two sizes that have to be equal need one name then.
+    """
     return False
 
 
 def check_sizes(
-    function: Callable,
-    shapes: list[tuple[int | str, ...]],
-    dtypes: list[str],
-    sizes: dict[str, int],
+    function: Callable, shapes: list[tuple[int | str, ...]], dtypes: list[str]
 ) -> None:
-    """Raise what `function` raises if it cannot run where sizes are unknown.
+    """Raise what `function` raises if it cannot be traced where sizes are unknown.
 
-    A graph may hold what only fails when it runs, so it runs, on zeros.
+    What then fails only when it runs is not found.
 
     Args:
         function: Function of tensors by position, without side effects.
-        shapes: The shape of each tensor: sizes, and names of unknown ones, the same
-            name for the same size.
+        shapes: The shape of each tensor: sizes, and names of unknown ones.
         dtypes: The dtype of each tensor.
-        sizes: A size for each name, to try.
     """
-    inputs = zip(shapes, dtypes, strict=True)
     signature = [
         tf.TensorSpec([None if isinstance(x, str) else x for x in shape], dtype)
-        for shape, dtype in inputs
+        for shape, dtype in zip(shapes, dtypes, strict=True)
     ]
-    inputs = zip(shapes, dtypes, strict=True)
-    zeros = [tf.zeros([sizes.get(x, x) for x in shape], dtype) for shape, dtype in inputs]
-    tf.function(function, input_signature=signature, autograph=False)(*zeros)
+    traced = tf.function(function, input_signature=signature, autograph=False)
+    traced.get_concrete_function()
 
 
 def saved_model_options(shapes: Any) -> dict:

@@ -91,7 +91,10 @@ def export_saved_model(
             "`path` must not exist yet, or pass `overwrite=True`. "
             f"Received: path={str(path)!r}"
         )
+    recorded = input_signature is None
     input_signature, shapes = served_inputs(model, input_signature)
+    if streaming and recorded:
+        _check_that_inputs_have_time(model, input_signature)
     stream = StreamingModel(model, input_signature) if streaming else None
 
     archive = keras.export.ExportArchive()
@@ -104,6 +107,17 @@ def export_saved_model(
     if verbose:
         endpoints = "serve, step, chunk, initial_state" if streaming else "serve"
         print(f"Saved {path}, with the endpoints: {endpoints}")
+
+
+def _check_that_inputs_have_time(model, signature):
+    for spec in tree.flatten(signature):
+        shape = tuple(spec.shape)
+        if shape[1:2] != (None,):
+            raise ValueError(
+                "`model` cannot be streamed; export it with `streaming=False`. "
+                f"Received: model={model.name!r}, with input {spec.name!r} of shape "
+                f"{shape}, which has no time axis: the model takes no other size there"
+            )
 
 
 def _add(archive, name, function, signature, shapes):

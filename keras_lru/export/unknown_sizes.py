@@ -1,11 +1,14 @@
 """Which sizes of a model's inputs stay unknown in a SavedModel, and their names."""
 
+import contextlib
 import itertools
+import re
 
 import keras
 from keras import tree
 
-from keras_lru.backend import check_sizes, forward_only, must_prove_equal_sizes
+from keras_lru.backend import check_sizes, forward_only, proves_sizes
+from keras_lru.export.layer_names import named_layers
 
 # What an unknown size is while another is tried.
 _SOME_SIZE = 16
@@ -39,9 +42,10 @@ def free_and_name_sizes(model, signature, free_time):
     known = trial.known_times() if free_time else []
     unknown = trial.unknown_sizes()
     groups = [[axis] for axis in unknown + known]
-    if (known or must_prove_equal_sizes()) and trial.error(groups):
+    if trial.is_needed(groups, known) and trial.error(groups):
         groups = _tie(trial, unknown, known)
-        groups += _free(trial, set(known).difference(*groups), groups)
+        known = [axis for axis in known if axis not in itertools.chain(*groups)]
+        groups += _free(trial, known, groups)
     shapes = trial.shapes(groups)
     return (_with_shapes(signature, shapes) if free_time else signature), shapes
 
@@ -60,13 +64,12 @@ def _with_shapes(signature, shapes):
 
 def _tie(trial, unknown, known):
     """The unknown sizes in the smallest groups that need not be equal."""
-    if not must_prove_equal_sizes():
+    if not proves_sizes():
         return [[axis] for axis in unknown]
-    error = trial.error([unknown])
-    if error:
+    if trial.error([unknown]):
         # They may have to be equal to a known one.
         if trial.error([unknown + known]):
-            raise trial.refusal(unknown, error) from error
+            raise trial.refusal(unknown)
         unknown = unknown + known
 
     def is_free(group):
@@ -82,42 +85,29 @@ def _free(trial, known, groups):
     def is_free(group):
         return not trial.error([*groups, group])
 
+    if not known:
+        return []
     freed = []
     for _, alike in itertools.groupby(sorted(known, key=trial.size), trial.size):
         freed += _smallest(list(alike), is_free)
-    if must_prove_equal_sizes():
-        _check_kept(trial, set(known).difference(*freed))
-        error = trial.error(groups + freed)
-        if error:
-            raise trial.refusal(known, error) from error
-    return freed
-
-
-def _check_kept(trial, kept):
-    for axis in sorted(kept):
+    for axis in set(known).difference(*freed):
         if trial.takes_another(axis):
-            error = trial.error([[axis]])
-            raise trial.refusal([axis], error) from error
+            raise trial.refusal([axis])
+    if proves_sizes() and trial.error(groups + freed):
+        raise trial.refusal(known)
+    return freed
 
 
 def _smallest(axes, is_free):
     """Splits what can be free into the smallest groups that can be, each by itself."""
-    groups = []
+    groups = [[axis] for axis in axes if is_free([axis])]
+    axes = [axis for axis in axes if [axis] not in groups]
     while axes:
         first, *others = axes
-        more = range(len(others) + 1)
-        if len(others) >= _MOST_TIED:
-            more = (0, len(others))
-        group = next(
-            (
-                [first, *tied]
-                for count in more
-                for tied in itertools.combinations(others, count)
-                if is_free([first, *tied])
-            ),
-            None,
-        )
-        if group is not None:
+        counts = range(1, len(axes)) if len(axes) <= _MOST_TIED else [len(others)]
+        tied = (x for count in counts for x in itertools.combinations(others, count))
+        group = next(([first, *x] for x in tied if is_free([first, *x])), None)
+        if group:
             groups.append(group)
         axes = [axis for axis in others if axis not in (group or ())]
     return groups
@@ -143,6 +133,13 @@ class _Trial:
             if size is None and axis > 0
         ]
 
+    def is_needed(self, groups, known):
+        if known or not proves_sizes():
+            return bool(known)
+        if getattr(self._model, "inputs_have_time", False):
+            return len(groups) > 1
+        return any(None in tuple(spec.shape) for spec in self._specs)
+
     def known_times(self):
         return [
             (i, 1)
@@ -164,33 +161,40 @@ class _Trial:
     def error(self, groups):
         """Why the model cannot be traced with these sizes unknown, or `None`."""
         groups = [group for group in groups if group]
-        shapes = self.shapes(groups)
-        sizes = {"batch": 2}
-        for i, axis in itertools.chain(*groups):
-            size = self.size((i, axis))
-            sizes[shapes[i][axis]] = _SOME_SIZE if size is None else 2 * size
-        return self._error(self._model, shapes, sizes)
+        error = None
+        if not proves_sizes():
+            doubled = {x: self._another(x) for x in itertools.chain(*groups)}
+            error = self._error(self._replaced(doubled))
+        return error or self._error(self.shapes(groups))
 
     def takes_another(self, axis):
         """Whether the model takes another size, in place of one that is known."""
-        shapes = self._replaced({axis: 2 * self.size(axis)})
-        # A functional model's own `__call__` would take the declared size only.
-        return self._error(self._model.call, shapes, {}) is None
+        return not self._error(self._replaced({axis: self._another(axis)}))
 
-    def refusal(self, axes, error):
+    def _another(self, axis):
+        size = self.size(axis)
+        return _SOME_SIZE if size is None else 2 * size
+
+    def refusal(self, axes):
         """The error to raise if these sizes cannot be unknown."""
-        guilty = [axis for axis in axes if self.error([[axis]])] or axes
-        inputs = " and ".join(
+        if self.error([]):
+            axes = [(i, 0) for i, spec in enumerate(self._specs) if spec.shape]
+        error = self.error([axes] if axes[0][1] else [])
+        guilty = [axis for axis in axes if axis[1] and self.error([[axis]])] or axes
+        inputs = ", ".join(
             f"{self._specs[i].name or i!r} of shape {tuple(self._specs[i].shape)}"
             for i in sorted({i for i, _ in guilty})
         )
+        axes = ", ".join(map(str, sorted({axis for _, axis in guilty})))
         reason = str(error).partition("\n\nArguments received")[0]
-        return ValueError(
-            f"`model` cannot be traced on {keras.backend.backend()} with axes "
-            f"{sorted({axis for _, axis in guilty})} of unknown size: pass "
-            "`input_signature` with known sizes. Received: "
-            f"model={self._model.name!r}, with input {inputs}: {' '.join(reason.split())}"
+        reason = " ".join(re.sub(r"\x1b\[\d+m", "", reason).split())
+        refusal = ValueError(
+            f"`model` cannot be traced on {keras.backend.backend()} with axis {axes} "
+            "of its inputs unknown: pass `input_signature` with known sizes. Received: "
+            f"model={self._model.name!r} with input {inputs}. {reason}"
         )
+        refusal.__cause__ = error
+        return refusal
 
     def _replaced(self, sizes):
         return [
@@ -201,21 +205,39 @@ class _Trial:
             for i, spec in enumerate(self._specs)
         ]
 
-    def _error(self, function, shapes, sizes):
+    def _error(self, shapes):
         def call(*inputs):
             # States and statistics stay as they are.
             with keras.StatelessScope(), forward_only():
-                return function(*tree.pack_sequence_as(self._signature, inputs))
+                return self._model(*tree.pack_sequence_as(self._signature, inputs))
 
-        shapes = [
+        key = tuple(
             tuple(_SOME_SIZE if size is None else size for size in shape)
             for shape in shapes
-        ]
-        key = (function == self._model, *shapes)
+        )
         if key not in self._errors:
+            dtypes = [spec.dtype for spec in self._specs]
             try:
-                check_sizes(call, shapes, [x.dtype for x in self._specs], sizes)
+                with _undeclared_sizes(self._model):
+                    check_sizes(call, key, dtypes)
                 self._errors[key] = None
             except Exception as error:
                 self._errors[key] = error
         return self._errors[key]
+
+
+@contextlib.contextmanager
+def _undeclared_sizes(model):
+    """Inside, functional models do not insist on the sizes of their `keras.Input`s."""
+    declared = {
+        layer: layer.input_spec
+        for layer in named_layers(model).values()
+        if isinstance(getattr(type(layer), "input_spec", None), property)
+    }
+    for layer in declared:
+        layer.input_spec = None
+    try:
+        yield
+    finally:
+        for layer, spec in declared.items():
+            layer.input_spec = spec
