@@ -48,18 +48,25 @@ def export_saved_model(
     before anything is written. Normalization and dropout run as in inference.
 
     Args:
-        model: A built `keras.Model`. Axis 1 of each of its inputs is time.
+        model: A built `keras.Model`. Axis 1 of an input is time if the model takes
+            other sizes there; static features, states and the like keep the size they
+            have. With `streaming`, all inputs have time.
         path: Folder to write.
         streaming: Whether to have the endpoints for streams.
         input_signature: List with one structure of `keras.InputSpec`, the inputs of
-            the model. `None` means those it was built on, with unknown batch and time.
+            the model, to be taken as it is. `None` means those it was built on, with
+            unknown batch and time; where a layer is stateful, the batch stays known.
+            Sizes that are unknown are independent of each other, unless the model needs
+            them equal.
         overwrite: Whether to replace a SavedModel at `path`.
         verbose: Whether to print the endpoints.
 
     Raises:
-        ValueError: If `model` is no model or not built; with `streaming`, if it cannot
-            take a sequence in pieces: the message names the layer that reads from the
-            end (`Bidirectional`, `go_backwards`), pools over time, mixes time steps, or
+        ValueError: If `model` is no model or not built; if it cannot be traced where a
+            size is unknown, which JAX cannot for every model: the message names the
+            input; with `streaming`, if it cannot take a sequence in pieces: the message
+            names the input without time, or the layer that reads from the end
+            (`Bidirectional`, `go_backwards`), pools over time, mixes time steps, or
             says itself that it cannot.
         FileExistsError: If there is something at `path`, without `overwrite`.
         OSError: If nothing can be written at `path`, or the disk is full. Then `path`

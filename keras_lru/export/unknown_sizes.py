@@ -12,7 +12,7 @@ from keras_lru.export.layer_names import named_layers
 
 # What an unknown size is while another is tried.
 _SOME_SIZE = 16
-# Beyond this many inputs not every way to tie them is tried.
+# Of more sizes that have to be tied not every way to do so is tried.
 _MOST_TIED = 6
 
 
@@ -216,7 +216,7 @@ class _Trial:
             for shape in shapes
         )
         if key not in self._errors:
-            dtypes = [spec.dtype for spec in self._specs]
+            dtypes = [keras.backend.standardize_dtype(x.dtype) for x in self._specs]
             try:
                 with _undeclared_sizes(self._model):
                     check_sizes(call, key, dtypes)
@@ -232,7 +232,8 @@ def _undeclared_sizes(model):
     declared = {
         layer: layer.input_spec
         for layer in named_layers(model).values()
-        if isinstance(getattr(type(layer), "input_spec", None), property)
+        if isinstance(layer, keras.Model)
+        and isinstance(getattr(type(layer), "input_spec", None), property)
     }
     for layer in declared:
         layer.input_spec = None

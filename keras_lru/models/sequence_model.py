@@ -8,7 +8,11 @@ from keras_lru.export.input_signature import endpoint_options, served_inputs
 
 
 class SequenceModel(keras.Model):
-    """A model of sequences, the base of the models of this package."""
+    """A model of sequences, the base of the models of this package.
+
+    Attributes:
+        inputs_have_time: Whether axis 1 of each input is time, of any length.
+    """
 
     inputs_have_time = True
 
@@ -43,12 +47,13 @@ class SequenceModel(keras.Model):
             filepath: Where to write.
             format: `"tf_saved_model"`, or another format that Keras exports.
             verbose: Whether to print what was written.
-            input_signature: Structure of `keras.InputSpec`. `None` means batch and
-                time unknown.
+            input_signature: List with one structure of `keras.InputSpec`. `None` means
+                batch and time unknown.
             **kwargs: As for `keras.Model.export`.
 
         Raises:
-            ValueError: If the model has not been built.
+            ValueError: If the model has not been built, or cannot be traced where a
+                size of `input_signature` is unknown.
             OSError: If nothing can be written at `filepath`.
         """
         if format != "tf_saved_model":

@@ -229,6 +229,11 @@ def test_a_size_that_cannot_be_unknown_is_told_by_its_input(make, tmp_path):
     with pytest.raises(ValueError, match=message):
         export_saved_model(model, tmp_path / "model", streaming=False)
     assert not list(tmp_path.iterdir())
+    known = tree.map_structure(
+        lambda x: keras.InputSpec(shape=(None, 5, *x.shape[2:]), dtype=x.dtype),
+        model.input,
+    )
+    assert found(model, [known])[1] == []
 
 
 def test_an_input_without_time_cannot_be_streamed(tmp_path):
