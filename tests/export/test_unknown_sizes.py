@@ -10,7 +10,7 @@ from keras_lru.backend import proves_sizes
 from keras_lru.export import export_saved_model
 from keras_lru.export.input_signature import served_inputs
 
-from .samples import SIZES, TOKENS, built, pairs
+from .samples import TOKENS, built, pairs
 
 
 def draw(*shape):
@@ -34,7 +34,7 @@ def encoder_and_decoder():
     return keras.Model([encoder, decoder], outputs)
 
 
-def static_features_and_states():
+def static_features_and_states(recurrence=LRU):
     """One length, beside a vector, an image, a category and states."""
     x, vector = keras.Input((None, 3)), keras.Input((5,))
     image, category = keras.Input((4, 4, 1)), keras.Input((2,), dtype="int32")
@@ -42,7 +42,8 @@ def static_features_and_states():
     embedded = layers.Embedding(3, 2)(category)
     flat = [layers.Flatten()(y) for y in (vector, image, embedded)]
     bias = layers.Dense(4)(joined(*flat))[:, None]
-    outputs = LRU(4, return_sequences=True)(x, initial_state=states) + bias
+    each = recurrence(4, return_sequences=True)(x, initial_state=states)
+    outputs = each + bias
     return keras.Model([x, vector, image, category, *states], outputs)
 
 
@@ -129,7 +130,7 @@ def found(model, signature=None):
 
 
 def test_only_time_is_freed():
-    sizes, groups = found(static_features_and_states())
+    sizes, groups = found(static_features_and_states(layers.LSTM))
     assert sizes == [(None, 3), (5,), (4, 4, 1), (2,), (4,), (4,)]
     assert groups == [0]
 
@@ -183,7 +184,9 @@ def test_many_inputs_of_one_length():
 
 
 def test_a_pair_has_one_length():
-    model = built(PairClassifier(2, **SIZES, **TOKENS), pairs)
+    recurrence = layers.SimpleRNN(6, return_sequences=True)
+    model = PairClassifier(2, depth=1, units=6, recurrence=recurrence, **TOKENS)
+    built(model, pairs)
     expected = [0, 0] if proves_sizes() else [0, 1]
     assert found(model) == ([(None,), (None,)], expected)
     signature = [[keras.InputSpec(shape=(None, 7), dtype="int32")] * 2]
