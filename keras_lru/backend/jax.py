@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.export
 import keras
 from jax import lax
 from jax import numpy as jnp
@@ -14,6 +15,7 @@ from keras_lru.backend.forward_only import is_forward_only
 from keras_lru.backend.types import Tensor
 
 __all__ = [
+    "check_sizes",
     "compiled",
     "data_parallel_scope",
     "doubling_loop",
@@ -23,6 +25,7 @@ __all__ = [
     "has_compiled_loops",
     "is_replicated",
     "loop_over_time",
+    "proves_sizes",
     "saved_model_options",
     "sum_over_replicas",
     "vector_jacobian_product",
@@ -184,6 +187,36 @@ def drop_compiled_programs() -> Iterator[None]:
         yield
     finally:
         jax.clear_caches()
+
+
+def proves_sizes() -> bool:
+    """Whether what is traced with unknown sizes runs at all sizes, told by their names.
+
+    Two sizes that have to be equal need one name then.
+    """
+    return True
+
+
+def check_sizes(
+    function: Callable, shapes: list[tuple[int | str, ...]], dtypes: list[str]
+) -> None:
+    """Raise what `function` raises if it cannot be traced where sizes are unknown.
+
+    Args:
+        function: Function of tensors by position, without side effects.
+        shapes: The shape of each tensor: sizes, and names of unknown ones, the same
+            name for the same size.
+        dtypes: The dtype of each tensor.
+    """
+    scope = jax.export.SymbolicScope()
+    inputs = [
+        jax.ShapeDtypeStruct(
+            jax.export.symbolic_shape(",".join(map(str, shape)), scope=scope),
+            jax.dtypes.canonicalize_dtype(dtype),
+        )
+        for shape, dtype in zip(shapes, dtypes, strict=True)
+    ]
+    jax.eval_shape(function, *inputs)
 
 
 def saved_model_options(shapes: Any) -> dict:

@@ -11,6 +11,7 @@ from keras_lru.backend.forward_only import forward_only, is_forward_only
 from keras_lru.backend.types import Tensor
 
 __all__ = [
+    "check_sizes",
     "compiled",
     "data_parallel_scope",
     "doubling_loop",
@@ -20,6 +21,7 @@ __all__ = [
     "has_compiled_loops",
     "is_replicated",
     "loop_over_time",
+    "proves_sizes",
     "saved_model_options",
     "sum_over_replicas",
     "vector_jacobian_product",
@@ -171,6 +173,34 @@ def drop_compiled_programs() -> Iterator[None]:
         for name in set(gradients) - before:
             if name.startswith("CustomGradient-"):
                 del gradients[name]
+
+
+def proves_sizes() -> bool:
+    """Whether what is traced with unknown sizes runs at all sizes, told by their names.
+
+    Two sizes that have to be equal need one name then.
+    """
+    return False
+
+
+def check_sizes(
+    function: Callable, shapes: list[tuple[int | str, ...]], dtypes: list[str]
+) -> None:
+    """Raise what `function` raises if it cannot be traced where sizes are unknown.
+
+    What then fails only when it runs is not found.
+
+    Args:
+        function: Function of tensors by position, without side effects.
+        shapes: The shape of each tensor: sizes, and names of unknown ones.
+        dtypes: The dtype of each tensor.
+    """
+    signature = [
+        tf.TensorSpec([None if isinstance(x, str) else x for x in shape], dtype)
+        for shape, dtype in zip(shapes, dtypes, strict=True)
+    ]
+    traced = tf.function(function, input_signature=signature, autograph=False)
+    traced.get_concrete_function()
 
 
 def saved_model_options(shapes: Any) -> dict:

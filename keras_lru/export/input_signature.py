@@ -1,19 +1,51 @@
-"""Shapes and dtypes of a model's inputs, with unknown batch and time."""
+"""Shapes and dtypes of a model's inputs, and which of their sizes are unknown."""
 
 import keras
 from keras import tree
 
 from keras_lru.backend import saved_model_options
+from keras_lru.export.layer_names import named_layers
+from keras_lru.export.unknown_sizes import free_and_name_sizes
+
+
+def served_inputs(model, signature=None):
+    """The inputs that an exported model takes: of any batch size and any length.
+
+    Axis 1 of an input is time if the model takes other sizes there. All other sizes are
+    as known as they were: static features and states keep theirs.
+
+    Args:
+        model: A built `keras.Model`. If it has a true attribute `inputs_have_time`,
+            axis 1 of each input is time.
+        signature: List of structures of `keras.InputSpec`, the arguments of the model,
+            to be taken as it is. `None` means the inputs that it was built on.
+
+    Returns:
+        The signature, and a list with the shape of each input in it: a tuple of sizes,
+        and of names for those that are unknown.
+
+    Raises:
+        ValueError: If the model has not been built, or cannot be traced with the sizes
+            unknown that have to be. The message names the input.
+    """
+    if signature is not None:
+        return free_and_name_sizes(model, signature, free_time=False)
+    have_time = getattr(model, "inputs_have_time", False)
+    signature = recorded_signature(model)
+    if have_time:
+        signature = tree.map_structure(_without_time, signature)
+    return free_and_name_sizes(model, signature, free_time=not have_time)
 
 
 def recorded_signature(model):
-    """The arguments of a built model: inputs of any batch size and any length.
+    """The arguments that a model was built on, of any batch size.
 
     Args:
-        model: A `keras.Model`. Axis 1 of each of its inputs is time.
+        model: A `keras.Model`.
 
     Returns:
-        A list with one structure of `keras.InputSpec`, shapes `(None, None, …)`.
+        A list with one structure of `keras.InputSpec`. The batch is unknown, unless
+        layers are stateful.
 
     Raises:
         ValueError: If the model has not been built.
@@ -29,7 +61,16 @@ def recorded_signature(model):
         inputs = model.input
     else:
         inputs = _recorded_inputs(model)
-    return [tree.map_structure(_spec_without_time, inputs)]
+    layers = named_layers(model).values()
+    stateful = any(getattr(layer, "stateful", False) for layer in layers)
+
+    def spec(x):
+        shape = tuple(x.shape)
+        if shape and not stateful:
+            shape = (None, *shape[1:])
+        return keras.InputSpec(shape=shape, dtype=x.dtype, name=x.name)
+
+    return [tree.map_structure(spec, inputs)]
 
 
 def _recorded_inputs(model):
@@ -54,27 +95,18 @@ def _recorded_inputs(model):
     return convert(shapes)
 
 
-def _spec_without_time(x):
-    shape = tuple(x.shape)
-    return keras.InputSpec(
-        shape=(None, None, *shape[2:])[: len(shape)], dtype=x.dtype, name=x.name
-    )
+def _without_time(spec):
+    shape = (*spec.shape[:1], None, *spec.shape[2:])
+    return keras.InputSpec(shape=shape, dtype=spec.dtype, name=spec.name)
 
 
-def endpoint_options(signature):
+def endpoint_options(signature, shapes):
     """Keyword arguments with which Keras exports an endpoint of this signature.
 
     Args:
-        signature: A list of structures of `keras.InputSpec`. Unknown sizes of one axis
-            are one size: axis 0 is the batch, axis 1 time, axis 2 the features.
+        signature: A list of structures of `keras.InputSpec`.
+        shapes: The shape of each input in it: a tuple of sizes, and of names for those
+            that are unknown, the same name for the same size.
     """
-
-    def name_sizes(spec):
-        names = ("batch", "time", "features")
-        sizes = (
-            str(names[axis] if size is None else size)
-            for axis, size in enumerate(spec.shape)
-        )
-        return f"({', '.join(sizes)})"
-
-    return saved_model_options(tree.map_structure(name_sizes, signature))
+    texts = [f"({', '.join(map(str, shape))})" for shape in shapes]
+    return saved_model_options(tree.pack_sequence_as(signature, texts))

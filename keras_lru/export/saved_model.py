@@ -8,7 +8,7 @@ from keras import ops, tree
 
 from keras_lru.backend import forward_only
 from keras_lru.export.atomic_folder import atomic_folder
-from keras_lru.export.input_signature import endpoint_options, recorded_signature
+from keras_lru.export.input_signature import endpoint_options, served_inputs
 from keras_lru.export.streaming_model import StreamingModel
 
 
@@ -48,18 +48,25 @@ def export_saved_model(
     before anything is written. Normalization and dropout run as in inference.
 
     Args:
-        model: A built `keras.Model`. Axis 1 of each of its inputs is time.
+        model: A built `keras.Model`. Axis 1 of an input is time if the model takes
+            other sizes there; static features, states and the like keep the size they
+            have. With `streaming`, all inputs have time.
         path: Folder to write.
         streaming: Whether to have the endpoints for streams.
         input_signature: List with one structure of `keras.InputSpec`, the inputs of
-            the model. `None` means those it was built on, with unknown batch and time.
+            the model, to be taken as it is. `None` means those it was built on, with
+            unknown batch and time; where a layer is stateful, the batch stays known.
+            Sizes that are unknown are independent of each other, unless the model needs
+            them equal.
         overwrite: Whether to replace a SavedModel at `path`.
         verbose: Whether to print the endpoints.
 
     Raises:
-        ValueError: If `model` is no model or not built; with `streaming`, if it cannot
-            take a sequence in pieces: the message names the layer that reads from the
-            end (`Bidirectional`, `go_backwards`), pools over time, mixes time steps, or
+        ValueError: If `model` is no model or not built; if it cannot be traced where a
+            size is unknown, which JAX cannot for every model: the message names the
+            input; with `streaming`, if it cannot take a sequence in pieces: the message
+            names the input without time, or the layer that reads from the end
+            (`Bidirectional`, `go_backwards`), pools over time, mixes time steps, or
             says itself that it cannot.
         FileExistsError: If there is something at `path`, without `overwrite`.
         OSError: If nothing can be written at `path`, or the disk is full. Then `path`
@@ -91,27 +98,41 @@ def export_saved_model(
             "`path` must not exist yet, or pass `overwrite=True`. "
             f"Received: path={str(path)!r}"
         )
-    if input_signature is None:
-        input_signature = recorded_signature(model)
+    recorded = input_signature is None
+    input_signature, shapes = served_inputs(model, input_signature)
+    if streaming and recorded:
+        _check_that_inputs_have_time(model, input_signature)
     stream = StreamingModel(model, input_signature) if streaming else None
 
     archive = keras.export.ExportArchive()
     archive.track(model)
     with atomic_folder(path) as folder, forward_only():
-        _add(archive, "serve", model.__call__, input_signature)
+        _add(archive, "serve", model.__call__, input_signature, shapes)
         if streaming:
-            _add_stream(archive, stream, input_signature)
+            _add_stream(archive, stream, input_signature, shapes)
         archive.write_out(str(folder), verbose=False)
     if verbose:
         endpoints = "serve, step, chunk, initial_state" if streaming else "serve"
         print(f"Saved {path}, with the endpoints: {endpoints}")
 
 
-def _add(archive, name, function, signature):
-    archive.add_endpoint(name, function, signature, **endpoint_options(signature))
+def _check_that_inputs_have_time(model, signature):
+    for spec in tree.flatten(signature):
+        shape = tuple(spec.shape)
+        if shape[1:2] != (None,):
+            raise ValueError(
+                "`model` cannot be streamed; export it with `streaming=False`. "
+                f"Received: model={model.name!r}, with input {spec.name!r} of shape "
+                f"{shape}, which has no time axis: the model takes no other size there"
+            )
 
 
-def _add_stream(archive, stream, signature):
+def _add(archive, name, function, signature, shapes):
+    options = endpoint_options(signature, shapes)
+    archive.add_endpoint(name, function, signature, **options)
+
+
+def _add_stream(archive, stream, signature, shapes):
     import tensorflow as tf
 
     states = {
@@ -146,8 +167,14 @@ def _add_stream(archive, stream, signature):
         ),
         inputs,
     )
-    _add(archive, "chunk", chunk, [inputs, states])
-    _add(archive, "step", step, [one_step, states])
+    state_shapes = [("batch", *spec.shape[1:]) for spec in tree.flatten(states)]
+    pieces = [
+        (batch, "time" if isinstance(time, str) else time, *rest)
+        for batch, time, *rest in shapes
+    ]
+    steps = [(batch, *rest) for batch, _, *rest in shapes]
+    _add(archive, "chunk", chunk, [inputs, states], pieces + state_shapes)
+    _add(archive, "step", step, [one_step, states], steps + state_shapes)
     initial_state.get_concrete_function()
     archive.add_endpoint("initial_state", initial_state)
 

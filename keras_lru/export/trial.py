@@ -22,7 +22,8 @@ def random_inputs(structure, layers):
     masked = [layer.mask_value for layer in layers if hasattr(layer, "mask_value")]
 
     def draw(spec):
-        shape = (spec.shape[0] or 2, sum(_PIECES), *spec.shape[2:])
+        features = (size or 3 for size in spec.shape[2:])
+        shape = (spec.shape[0] or 2, sum(_PIECES), *features)
         if "int" in spec.dtype or (tokens and len(shape) == 2):
             return rng.integers(0, min(tokens, default=2), shape).astype(spec.dtype)
         x = rng.normal(size=shape).astype(spec.dtype)

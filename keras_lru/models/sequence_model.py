@@ -4,11 +4,17 @@ import keras
 
 from keras_lru.backend import forward_only
 from keras_lru.export.atomic_folder import atomic_folder
-from keras_lru.export.input_signature import endpoint_options, recorded_signature
+from keras_lru.export.input_signature import endpoint_options, served_inputs
 
 
 class SequenceModel(keras.Model):
-    """A model of sequences, the base of the models of this package."""
+    """A model of sequences, the base of the models of this package.
+
+    Attributes:
+        inputs_have_time: Whether axis 1 of each input is time, of any length.
+    """
+
+    inputs_have_time = True
 
     def build_from_config(self, config):
         """Creates the weights, and the optimizer's if the model is compiled.
@@ -41,20 +47,20 @@ class SequenceModel(keras.Model):
             filepath: Where to write.
             format: `"tf_saved_model"`, or another format that Keras exports.
             verbose: Whether to print what was written.
-            input_signature: Structure of `keras.InputSpec`. `None` means batch and
-                time unknown.
+            input_signature: List with one structure of `keras.InputSpec`. `None` means
+                batch and time unknown.
             **kwargs: As for `keras.Model.export`.
 
         Raises:
-            ValueError: If the model has not been built.
+            ValueError: If the model has not been built, or cannot be traced where a
+                size of `input_signature` is unknown.
             OSError: If nothing can be written at `filepath`.
         """
         if format != "tf_saved_model":
             super().export(filepath, format, verbose, input_signature, **kwargs)
             return
-        if input_signature is None:
-            input_signature = recorded_signature(self)
-        kwargs = {**endpoint_options(input_signature), **kwargs}
+        input_signature, shapes = served_inputs(self, input_signature)
+        kwargs = {**endpoint_options(input_signature, shapes), **kwargs}
         with atomic_folder(filepath) as folder, forward_only():
             super().export(
                 folder, format, verbose=False, input_signature=input_signature, **kwargs
