@@ -54,6 +54,7 @@ PUBLIC = {
         "get_preset",
         "make_optimizer",
         "make_recurrence",
+        "settings_of_recurrence",
     ],
     "keras_lru.export": ["export_saved_model"],
     "keras_lru.initializers": [

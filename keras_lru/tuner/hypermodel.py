@@ -12,15 +12,21 @@ from keras_lru.checks import (
     check_non_negative_integer,
     check_positive_integer,
 )
-from keras_lru.experiments import Preset
+from keras_lru.experiments import Preset, settings_of_recurrence
 from keras_lru.initializers.seeds import derive_seed
 from keras_lru.tuner.ring import RING
 from keras_lru.tuner.search_space import SearchSpace
+from keras_lru.tuner.template import (
+    find_template,
+    settings_of_template,
+    with_settings,
+)
 from keras_lru.tuner.trial_data import make_trial_data
-from keras_lru.tuner.trial_model import compile_trial
+from keras_lru.tuner.trial_model import check_ring_is_read, compile_trial
 from keras_lru.tuner.trial_training import train_trial
 
-_MODEL_SETTINGS = (*RING, "depth", "units", "state_size", "dropout")
+_RECURRENCE_SETTINGS = (*RING, "state_size")
+_MODEL_SETTINGS = (*_RECURRENCE_SETTINGS, "depth", "units", "dropout")
 # As they are if neither a preset nor the search says otherwise.
 _TRAINING_SETTINGS = {
     "learning_rate": 0.001,
@@ -74,15 +80,17 @@ class LRUHyperModel(keras_tuner.HyperModel):
         model: In place of a preset, a class of `keras_lru.models`, or a function that
             takes its arguments and returns a model.
         arguments: Arguments of the model that are not searched. In place of the
-            preset's, or beside them.
+            preset's, or beside them. A layer for `recurrence` is a template: what is
+            searched of the ring and the sizes is searched in copies of it.
         ring: Whether to search the ring by `ring_hyperparameters`, or a dictionary of
             the arguments to call that with, such as `{"fixed": {"max_phase": 3.14}}`.
+            A recurrence without a ring, such as a GRU, leaves it out.
         learning_rate: The highest learning rate.
         recurrent_lr_factor: What the rate of recurrent parameters is multiplied by.
         weight_decay: Weight decay of the parameters that are not recurrent.
         depth: Number of blocks.
         units: Number of features between the blocks.
-        state_size: Number of complex states.
+        state_size: Number of complex states, where the recurrence reads it.
         dropout: Rate of the dropouts.
         batch_size: Examples a batch.
         warmup_fraction: The part of a trial's batches spent on the warmup.
@@ -104,7 +112,8 @@ class LRUHyperModel(keras_tuner.HyperModel):
 
     Raises:
         ValueError: If not just one of `preset` and `model` is given, if `arguments`
-            hold what is searched, or if another argument is not as above.
+            hold what is searched, if the recurrence does not read the `ring` that is
+            asked for or the `state_size`, or if another argument is not as above.
 
     References:
         [Orvieto et al., 2023](https://arxiv.org/abs/2303.06349), appendix D.
@@ -175,8 +184,10 @@ class LRUHyperModel(keras_tuner.HyperModel):
         self._metrics = metrics
         self._compile_options = dict(compile_options or {})
         self._data_options = dict(data_options or {})
+        self._template = find_template(self.arguments)
         self._space = SearchSpace(
             ring,
+            self._unread(),
             learning_rate=learning_rate,
             recurrent_lr_factor=recurrent_lr_factor,
             weight_decay=weight_decay,
@@ -196,6 +207,15 @@ class LRUHyperModel(keras_tuner.HyperModel):
         self._trained: dict | None = None
         self._executions = 0
 
+    def _unread(self):
+        """Names of the settings that the recurrence does not read."""
+        read = set(_RECURRENCE_SETTINGS)
+        if self._template is not None:
+            read = set(settings_of_template(self._template))
+        elif self.preset is not None and "recurrence" not in self.arguments:
+            read = set(settings_of_recurrence(self.preset.recurrence))
+        return set(_RECURRENCE_SETTINGS) - read
+
     def resolve(self, hp: keras_tuner.HyperParameters) -> dict:
         """What the hyperparameters of a trial stand for.
 
@@ -205,7 +225,7 @@ class LRUHyperModel(keras_tuner.HyperModel):
         Returns:
             A dictionary of numbers, ready for JSON: the ring's `r_min`, `r_max` and
             `max_phase`, whatever else is searched, and the settings that are not, as
-            far as they are known.
+            far as they are known, and as the recurrence reads them.
 
         Example:
             >>> import keras_tuner
@@ -222,6 +242,13 @@ class LRUHyperModel(keras_tuner.HyperModel):
             settings.update({name: getattr(self.preset, name) for name in names})
         known = [name for name in _MODEL_SETTINGS if name in self.arguments]
         settings.update({name: self.arguments[name] for name in known})
+        for name in self._unread():
+            settings.pop(name, None)
+        if self._template is not None:
+            template = settings_of_template(self._template)
+            settings.update(
+                {n: template[n] for n in _RECURRENCE_SETTINGS if n in template}
+            )
         return {**settings, **self._space.draw(hp)}
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
@@ -233,6 +260,10 @@ class LRUHyperModel(keras_tuner.HyperModel):
         Returns:
             A compiled model. The one that was trained comes from the tuner's
             `get_best_models`.
+
+        Raises:
+            keras_tuner.errors.FatalValueError: If the ring is searched, and a function
+                made a model of this library whose recurrence has none.
         """
         settings = self.resolve(hp)
         # Hyperband's later trials have the settings of an earlier one.
@@ -244,7 +275,12 @@ class LRUHyperModel(keras_tuner.HyperModel):
         }
         if self.seed is not None:
             arguments["seed"] = derive_seed(self.seed, "model", self._executions)
-        model = self._make_model(**{**arguments, **self.arguments})
+        arguments |= self.arguments
+        if self._template is not None:
+            drawn = {name: settings[name] for name in self._space.names & set(settings)}
+            arguments["recurrence"] = with_settings(self._template, drawn)
+        model = self._make_model(**arguments)
+        check_ring_is_read(model, self._space.names)
         compile_trial(model, settings, self._loss, self._metrics, self._compile_options)
         return model
 
