@@ -136,7 +136,8 @@ def make_tuner(args, hypermodel):
     common = {
         "hypermodel": hypermodel,
         "objective": keras_tuner.Objective("val_accuracy", "max"),
-        "seed": args.seed,
+        # KerasTuner takes 0 for none.
+        "seed": args.seed + 1,
         "executions_per_trial": args.executions,
         "directory": args.directory,
         "project_name": "tuner",

@@ -14,7 +14,9 @@ from keras_lru.checks import (
 )
 from keras_lru.experiments import Preset, settings_of_recurrence
 from keras_lru.initializers.seeds import derive_seed
+from keras_lru.tuner.executions import Executions
 from keras_lru.tuner.ring import RING
+from keras_lru.tuner.running_search import find_search
 from keras_lru.tuner.search_space import SearchSpace
 from keras_lru.tuner.template import (
     find_template,
@@ -46,7 +48,7 @@ class LRUHyperModel(keras_tuner.HyperModel):
     ```python
     preset = keras_lru.experiments.get_preset("smnist", "tiny")
     hypermodel = LRUHyperModel(preset, state_size=(16, 64), seed=0)
-    tuner = keras_tuner.RandomSearch(hypermodel, "val_accuracy", max_trials=20, seed=0)
+    tuner = keras_tuner.RandomSearch(hypermodel, "val_accuracy", max_trials=20, seed=1)
     tuner.search()
     ```
 
@@ -105,8 +107,10 @@ class LRUHyperModel(keras_tuner.HyperModel):
             as `data_dir` and `download`, in place of the preset's or beside them.
         seed: Integer of at least 0 that makes trials reproducible: initial weights,
             dropout, and the order of the examples. Several executions of a trial get
-            seeds of their own. `fit` then seeds Python's, NumPy's and the backend's
-            global generators. The tuner has its own `seed`, for the hyperparameters.
+            seeds of their own, a trial that is tried again the same ones. `fit` then
+            seeds Python's, NumPy's and the backend's global generators. The tuner has
+            its own `seed`, for the hyperparameters, of at least 1: KerasTuner takes 0
+            for none.
         name: As for `keras_tuner.HyperModel`.
         tunable: As for `keras_tuner.HyperModel`.
 
@@ -203,9 +207,7 @@ class LRUHyperModel(keras_tuner.HyperModel):
                 "`arguments` must not hold what is searched (a ring that is not: "
                 f"`ring=False`). Received: arguments with {twice}"
             )
-        # What was trained last, and how often in a row.
-        self._trained: dict | None = None
-        self._executions = 0
+        self._executions = Executions()
 
     def _unread(self):
         """Names of the settings that the recurrence does not read."""
@@ -267,14 +269,12 @@ class LRUHyperModel(keras_tuner.HyperModel):
         """
         settings = self.resolve(hp)
         # Hyperband's later trials have the settings of an earlier one.
-        trial = {**settings, "epochs": hp.values.get("tuner/epochs")}
-        if trial != self._trained:
-            self._trained, self._executions = trial, 0
+        self._executions.begin({**settings, "epochs": hp.values.get("tuner/epochs")})
         arguments = {
             name: settings[name] for name in _MODEL_SETTINGS if name in settings
         }
         if self.seed is not None:
-            arguments["seed"] = derive_seed(self.seed, "model", self._executions)
+            arguments["seed"] = derive_seed(self.seed, "model", self._executions.number)
         arguments |= self.arguments
         if self._template is not None:
             drawn = {name: settings[name] for name in self._space.names & set(settings)}
@@ -329,6 +329,7 @@ class LRUHyperModel(keras_tuner.HyperModel):
             keras_tuner.errors.FailedTrialError: If something logged is not finite.
             keras_tuner.errors.FatalValueError: If an argument is not as above.
         """
+        search = find_search(callbacks)
         settings = self.resolve(hp.copy())
         if batch_size is None:
             batch_size = settings["batch_size"]
@@ -348,8 +349,8 @@ class LRUHyperModel(keras_tuner.HyperModel):
             steps_per_epoch=steps_per_epoch,
             options={"seed": self.seed or 0, **self._data_options},
         )
-        seed = derive_seed(self.seed, "fit", self._executions, initial_epoch)
-        try:
+        seed = derive_seed(self.seed, "fit", self._executions.number, initial_epoch)
+        with self._executions.counted(search and search.tuner.executions_per_trial):
             return train_trial(
                 model,
                 learning_rate=settings["learning_rate"],
@@ -363,5 +364,3 @@ class LRUHyperModel(keras_tuner.HyperModel):
                 validation_split=validation_split,
                 **{**data, **kwargs},
             )
-        finally:
-            self._executions += 1
