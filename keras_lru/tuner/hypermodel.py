@@ -7,6 +7,7 @@ import keras
 import keras_tuner
 from keras_tuner.errors import FatalValueError
 
+from keras_lru.backend import data_parallel_again
 from keras_lru.checks import (
     check_fraction,
     check_non_negative_integer,
@@ -15,6 +16,7 @@ from keras_lru.checks import (
 from keras_lru.experiments import Preset, settings_of_recurrence
 from keras_lru.initializers.seeds import derive_seed
 from keras_lru.tuner.executions import Executions
+from keras_lru.tuner.global_settings import GlobalSettings
 from keras_lru.tuner.ring import RING
 from keras_lru.tuner.running_search import find_search
 from keras_lru.tuner.search_space import SearchSpace
@@ -208,6 +210,7 @@ class LRUHyperModel(keras_tuner.HyperModel):
                 f"`ring=False`). Received: arguments with {twice}"
             )
         self._executions = Executions()
+        self._settings = GlobalSettings()
 
     def _unread(self):
         """Names of the settings that the recurrence does not read."""
@@ -267,6 +270,8 @@ class LRUHyperModel(keras_tuner.HyperModel):
             keras_tuner.errors.FatalValueError: If the ring is searched, and a function
                 made a model of this library whose recurrence has none.
         """
+        # KerasTuner has cleared the session.
+        self._settings.restore()
         settings = self.resolve(hp)
         # Hyperband's later trials have the settings of an earlier one.
         self._executions.begin({**settings, "epochs": hp.values.get("tuner/epochs")})
@@ -279,9 +284,12 @@ class LRUHyperModel(keras_tuner.HyperModel):
         if self._template is not None:
             drawn = {name: settings[name] for name in self._space.names & set(settings)}
             arguments["recurrence"] = with_settings(self._template, drawn)
-        model = self._make_model(**arguments)
-        check_ring_is_read(model, self._space.names)
-        compile_trial(model, settings, self._loss, self._metrics, self._compile_options)
+        with data_parallel_again():
+            model = self._make_model(**arguments)
+            check_ring_is_read(model, self._space.names)
+            compile_trial(
+                model, settings, self._loss, self._metrics, self._compile_options
+            )
         return model
 
     def fit(
