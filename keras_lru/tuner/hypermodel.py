@@ -1,5 +1,6 @@
 """The library's models as a hypermodel of KerasTuner."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from keras_lru.experiments import Preset, settings_of_recurrence
 from keras_lru.initializers.seeds import derive_seed
 from keras_lru.tuner.executions import Executions
 from keras_lru.tuner.global_settings import GlobalSettings
+from keras_lru.tuner.made_with import check_folder, check_trial, describe
 from keras_lru.tuner.ring import RING
 from keras_lru.tuner.running_search import find_search
 from keras_lru.tuner.search_space import SearchSpace
@@ -38,6 +40,9 @@ _TRAINING_SETTINGS = {
     "weight_decay": 0.05,
     "batch_size": 32,
 }
+# May change while a search goes on: the scores stay what they are.
+_HOW_IT_RUNS = ("run_eagerly", "jit_compile", "steps_per_execution")
+_WHERE_DATA_ARE = ("data_dir", "download")
 
 Values = float | tuple[float, float] | list[float] | None
 
@@ -132,7 +137,8 @@ class LRUHyperModel(keras_tuner.HyperModel):
         >>> hp = keras_tuner.HyperParameters()
         >>> model = hypermodel.build(hp)
         >>> sorted(hp.values)
-        ['depth', 'learning_rate', 'max_phase', 'one_minus_r_max', 'r_min_fraction']
+        ['depth', 'keras_lru/settings', 'learning_rate', 'max_phase', 'one_minus_r_max',
+         'r_min_fraction']
         >>> len(model.backbone.blocks), model.num_classes
         (1, 10)
     """
@@ -209,6 +215,7 @@ class LRUHyperModel(keras_tuner.HyperModel):
                 "`arguments` must not hold what is searched (a ring that is not: "
                 f"`ring=False`). Received: arguments with {twice}"
             )
+        self._made_with = self._describe()
         self._executions = Executions()
         self._settings = GlobalSettings()
 
@@ -220,6 +227,29 @@ class LRUHyperModel(keras_tuner.HyperModel):
         elif self.preset is not None and "recurrence" not in self.arguments:
             read = set(settings_of_recurrence(self.preset.recurrence))
         return set(_RECURRENCE_SETTINGS) - read
+
+    def _describe(self):
+        """What is the same for the models of all trials, and how they are trained."""
+        settings = dict(_TRAINING_SETTINGS)
+        if self.preset is not None:
+            settings |= dataclasses.asdict(self.preset)
+        elif isinstance(self._make_model, type):
+            settings["model"] = self._make_model
+        searched = self._space.names - set(self._space.fixed)
+        settings |= {**self.arguments, **self._space.fixed}
+        return describe({n: v for n, v in settings.items() if n not in searched})
+
+    def _training(self):
+        """How all trials are trained, and what of them is searched."""
+        return {
+            **self._space.searched,
+            "seed": self.seed,
+            "warmup_fraction": self.warmup_fraction,
+            "patience": self.patience,
+            "loss": self._loss,
+            **_without(self._compile_options, _HOW_IT_RUNS),
+            **_without(self._data_options, _WHERE_DATA_ARE),
+        }
 
     def resolve(self, hp: keras_tuner.HyperParameters) -> dict:
         """What the hyperparameters of a trial stand for.
@@ -240,6 +270,10 @@ class LRUHyperModel(keras_tuner.HyperModel):
             >>> settings = hypermodel.resolve(keras_tuner.HyperParameters())
             >>> settings["r_max"], settings["learning_rate"], settings["batch_size"]
             (0.999, 0.0001, 50)
+
+        Raises:
+            keras_tuner.errors.FatalValueError: If they are of a trial that was made
+                with other settings or arguments, which are named.
         """
         settings = dict(_TRAINING_SETTINGS)
         if self.preset is not None:
@@ -254,7 +288,9 @@ class LRUHyperModel(keras_tuner.HyperModel):
             settings.update(
                 {n: template[n] for n in _RECURRENCE_SETTINGS if n in template}
             )
-        return {**settings, **self._space.draw(hp)}
+        drawn = self._space.draw(hp)
+        check_trial(hp, self._made_with)
+        return {**settings, **drawn}
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Makes the model of a trial, compiled, with a constant learning rate.
@@ -268,7 +304,8 @@ class LRUHyperModel(keras_tuner.HyperModel):
 
         Raises:
             keras_tuner.errors.FatalValueError: If the ring is searched, and a function
-                made a model of this library whose recurrence has none.
+                made a model of this library whose recurrence has none; or if `resolve`
+                refuses the trial.
         """
         # KerasTuner has cleared the session.
         self._settings.restore()
@@ -335,7 +372,8 @@ class LRUHyperModel(keras_tuner.HyperModel):
 
         Raises:
             keras_tuner.errors.FailedTrialError: If something logged is not finite.
-            keras_tuner.errors.FatalValueError: If an argument is not as above.
+            keras_tuner.errors.FatalValueError: If an argument is not as above, or the
+                search in this folder was made with other settings, ranges or epochs.
         """
         search = find_search(callbacks)
         settings = self.resolve(hp.copy())
@@ -346,6 +384,13 @@ class LRUHyperModel(keras_tuner.HyperModel):
                 "`batch_size` must not be passed to `search`, as it is searched. "
                 f"Received: batch_size={batch_size!r}"
             )
+        if search is not None:
+            given = {"validation_split": validation_split, "batch_size": batch_size}
+            if self._space.searches("batch_size"):
+                del given["batch_size"]
+            if "tuner/epochs" not in hp.values:
+                given |= {"epochs": epochs, "steps_per_epoch": steps_per_epoch}
+            check_folder(search.tuner.project_dir, describe(self._training() | given))
         data = make_trial_data(
             x=x,
             validation_data=validation_data,
@@ -372,3 +417,7 @@ class LRUHyperModel(keras_tuner.HyperModel):
                 validation_split=validation_split,
                 **{**data, **kwargs},
             )
+
+
+def _without(options, names):
+    return {name: value for name, value in options.items() if name not in names}

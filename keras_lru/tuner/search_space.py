@@ -70,6 +70,19 @@ class SearchSpace:
         """Names of all that the space decides."""
         return {*self._settings, *(RING if self._ring is not None else ())}
 
+    @property
+    def fixed(self) -> dict:
+        """What is the same for all trials, by name."""
+        ring = (self._ring or {}).get("fixed") or {}
+        fixed = {n: v for n, v in self._settings.items() if not self.searches(n)}
+        return {**ring, **fixed}
+
+    @property
+    def searched(self) -> dict:
+        """The ranges and the choices, by name; for the ring its arguments."""
+        searched = {n: v for n, v in self._settings.items() if self.searches(n)}
+        return searched if self._ring is None else {"ring": self._ring, **searched}
+
     def searches(self, name: str) -> bool:
         """Whether a setting differs from trial to trial."""
         return isinstance(self._settings.get(name), tuple | list)

@@ -6,6 +6,8 @@ from pathlib import Path
 import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
+from keras_lru.tuner.made_with import RECORD
+
 
 def trial_table(
     tuner: keras_tuner.Tuner,
@@ -29,6 +31,9 @@ def trial_table(
         was killed); `score` (`None` without one); `hyperparameters`, KerasTuner's
         values; `settings`, what they stand for, `r_min`, `r_max` and `max_phase`
         among them; `message`, the error of a trial that failed.
+
+    Raises:
+        ValueError: If the trials were made by an `LRUHyperModel` with other settings.
 
     Example:
         >>> import tempfile
@@ -58,12 +63,16 @@ def trial_table(
             "trial_id": trial.trial_id,
             "status": trial.status,
             "score": trial.score,
-            "hyperparameters": dict(trial.hyperparameters.values),
+            "hyperparameters": _searched(trial.hyperparameters.values),
             "settings": resolve(trial.hyperparameters.copy()),
             "message": trial.message,
         }
         for trial in sorted(trials, key=order)
     ]
+
+
+def _searched(values):
+    return {name: value for name, value in values.items() if name != RECORD}
 
 
 def _trial_files(tuner):

@@ -65,7 +65,7 @@ def test_a_policy_that_is_set_after_clearing_is_left_alone():
 
 
 def test_a_search_inside_data_parallel_trains_on_all_devices(tmp_path):
-    # TensorFlow distributes no `jit_compile=True`; on 8 examples the batch is divisible.
+    # TensorFlow distributes no `jit_compile=True`.
     tuner = make_tuner(tmp_path, compile_options={"jit_compile": False})
     watch = Watch(is_distributed)
     with data_parallel() as devices:
