@@ -91,7 +91,12 @@ PUBLIC = {
         "data_parallel",
         "warmup_cosine",
     ],
-    "keras_lru.tuner": ["LRUHyperModel", "ring_hyperparameters", "trial_table"],
+    "keras_lru.tuner": [
+        "LRUHyperModel",
+        "repair_search",
+        "ring_hyperparameters",
+        "trial_table",
+    ],
     "keras_lru.visualization": [
         "SpectrumLogger",
         "find_eigenvalues",

@@ -19,6 +19,7 @@ from keras_lru.initializers.seeds import derive_seed
 from keras_lru.tuner.executions import Executions
 from keras_lru.tuner.global_settings import GlobalSettings
 from keras_lru.tuner.made_with import check_folder, check_trial, describe
+from keras_lru.tuner.repair import keep_copies
 from keras_lru.tuner.ring import RING
 from keras_lru.tuner.running_search import find_search
 from keras_lru.tuner.search_space import SearchSpace
@@ -27,6 +28,7 @@ from keras_lru.tuner.template import (
     settings_of_template,
     with_settings,
 )
+from keras_lru.tuner.trial_callbacks import check_callbacks, separate_logs
 from keras_lru.tuner.trial_data import make_trial_data
 from keras_lru.tuner.trial_model import check_ring_is_read, compile_trial
 from keras_lru.tuner.trial_training import train_trial
@@ -239,6 +241,13 @@ class LRUHyperModel(keras_tuner.HyperModel):
         settings |= {**self.arguments, **self._space.fixed}
         return describe({n: v for n, v in settings.items() if n not in searched})
 
+    def _join(self, search, given, callbacks):
+        """Checks that this is the search of its folder, and looks after its files."""
+        tuner, trial = search
+        check_folder(tuner.project_dir, describe(self._training() | given))
+        keep_copies(tuner.project_dir, tuner.get_trial_dir(trial.trial_id))
+        separate_logs(callbacks, trial.trial_id, self._executions.number)
+
     def _training(self):
         """How all trials are trained, and what of them is searched."""
         return {
@@ -364,7 +373,9 @@ class LRUHyperModel(keras_tuner.HyperModel):
             validation_data: As for `keras.Model.fit`, or a function as for `x`. With
                 the preset's data its validation split.
             validation_split: As for `keras.Model.fit`.
-            callbacks: A list of callbacks.
+            callbacks: A list of callbacks; none that sets the learning rate. In a
+                search what has a `log_dir`, such as `keras.callbacks.TensorBoard`,
+                logs to `log_dir/trial_id/execution0` and so on.
             **kwargs: Other arguments of `keras.Model.fit`.
 
         Returns:
@@ -374,6 +385,7 @@ class LRUHyperModel(keras_tuner.HyperModel):
             keras_tuner.errors.FailedTrialError: If something logged is not finite.
             keras_tuner.errors.FatalValueError: If an argument is not as above, or the
                 search in this folder was made with other settings, ranges or epochs.
+            keras_tuner.errors.FatalRuntimeError: If the disk is full.
         """
         search = find_search(callbacks)
         settings = self.resolve(hp.copy())
@@ -384,13 +396,14 @@ class LRUHyperModel(keras_tuner.HyperModel):
                 "`batch_size` must not be passed to `search`, as it is searched. "
                 f"Received: batch_size={batch_size!r}"
             )
+        check_callbacks(callbacks)
         if search is not None:
             given = {"validation_split": validation_split, "batch_size": batch_size}
             if self._space.searches("batch_size"):
                 del given["batch_size"]
             if "tuner/epochs" not in hp.values:
                 given |= {"epochs": epochs, "steps_per_epoch": steps_per_epoch}
-            check_folder(search.tuner.project_dir, describe(self._training() | given))
+            self._join(search, given, callbacks)
         data = make_trial_data(
             x=x,
             validation_data=validation_data,

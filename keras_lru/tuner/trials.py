@@ -33,7 +33,8 @@ def trial_table(
         among them; `message`, the error of a trial that failed.
 
     Raises:
-        ValueError: If the trials were made by an `LRUHyperModel` with other settings.
+        ValueError: If the trials were made by an `LRUHyperModel` with other settings,
+            or the file of one was cut off.
 
     Example:
         >>> import tempfile
@@ -51,7 +52,7 @@ def trial_table(
     """
     if resolve is None:
         resolve = getattr(tuner.hypermodel, "resolve", None) or (lambda hp: {})
-    trials = [Trial.load(path) for path in _trial_files(tuner)]
+    trials = [_load(path) for path in _trial_files(tuner)]
     sign = -1 if tuner.oracle.objective.direction == "max" else 1
 
     def order(trial):
@@ -73,6 +74,16 @@ def trial_table(
 
 def _searched(values):
     return {name: value for name, value in values.items() if name != RECORD}
+
+
+def _load(path):
+    try:
+        return Trial.load(path)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} was not written whole: call "
+            "keras_lru.tuner.repair_search before the tuner is made."
+        ) from error
 
 
 def _trial_files(tuner):
