@@ -73,7 +73,9 @@ def parse_args():
         choices=["jax", "tensorflow"],
         help="default: Keras's own choice, KERAS_BACKEND or ~/.keras/keras.json",
     )
-    parser.add_argument("--data-dir", help="where TFDS keeps data; its default")
+    # A shell expands no ~ after =.
+    home = {"type": os.path.expanduser}
+    parser.add_argument("--data-dir", **home, help="where TFDS keeps data; its default")
     parser.add_argument("--directory", type=Path, help="default: runs/ablation/…")
     args = parser.parse_args()
     for name in ("seeds", "steps"):

@@ -53,7 +53,9 @@ def parse_args():
         help="default: Keras's own choice, KERAS_BACKEND or ~/.keras/keras.json",
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--data-dir", help="where TFDS keeps data; its default")
+    # A shell expands no ~ after =.
+    home = {"type": os.path.expanduser}
+    parser.add_argument("--data-dir", **home, help="where TFDS keeps data; its default")
     parser.add_argument(
         "--no-download", action="store_true", help="missing data are an error"
     )

@@ -10,15 +10,17 @@ Tasks: digits (1 797 images that come with scikit-learn, no network needed), or 
 two minutes on two CPU cores. `--tuner grid` goes through the rings of the paper's
 Table 5.
 
-Into `--directory` go KerasTuner's own files, trials.csv, trials.json, ring.png
-(accuracy over r_min and r_max, as in the paper's Table 5, and against max_phase),
-eigenvalues.png (the best trial's, before and after training), and best.json:
+Into `--directory` go KerasTuner's own files, search.json (what the search was made
+with), trials.csv, trials.json, ring.png (accuracy over r_min and r_max, as in the
+paper's Table 5, and against max_phase), eigenvalues.png (the best trial's, before and
+after training; neither for a recurrence without a ring), and best.json:
 
     python examples/train_lra.py --task smnist --hyperparameters .../best.json
 
 After Ctrl-C, or kill -9, the same command with `--resume` goes on: finished trials are
-kept. Several processes search together when KERASTUNER_TUNER_ID ("chief", "tuner0", …),
-KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT are set; the chief draws the pictures.
+kept. It takes more `--trials`, and no other settings. Several processes search together
+when KERASTUNER_TUNER_ID ("chief", "tuner0", …), KERASTUNER_ORACLE_IP and
+KERASTUNER_ORACLE_PORT are set; the chief draws the pictures.
 """
 
 import argparse
@@ -66,8 +68,10 @@ def parse_args():
         help="default: Keras's own choice, KERAS_BACKEND or ~/.keras/keras.json",
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--data-dir", help="where TFDS keeps data; its default")
-    parser.add_argument("--directory", type=Path, help="default: runs/tune/…")
+    # A shell expands no ~ after =.
+    path = {"type": lambda text: Path(text).expanduser()}
+    parser.add_argument("--data-dir", **path, help="where TFDS keeps data; its default")
+    parser.add_argument("--directory", **path, help="default: runs/tune/…")
     parser.add_argument("--resume", action="store_true", help="go on with a search")
     args = parser.parse_args()
     for name in ("trials", "epochs", "executions", "patience"):
@@ -98,10 +102,12 @@ def load_digits():
 
 def make_digits_model(recurrence):
     """A function from the arguments of a `SequenceClassifier` to one for digits."""
+    # What the recurrence does not read is not among the arguments.
+    defaults = {"state_size": 32, "r_min": 0.0, "r_max": 1.0, "max_phase": 2 * np.pi}
 
     def make(**arguments):
-        names = ("units", "state_size", "r_min", "r_max", "max_phase")
-        template = make_recurrence(recurrence, **{n: arguments[n] for n in names})
+        settings = {name: arguments.get(name, defaults[name]) for name in defaults}
+        template = make_recurrence(recurrence, arguments["units"], **settings)
         return SequenceClassifier(
             10, recurrence=template, norm_momentum=0.9, **arguments
         )
@@ -113,7 +119,12 @@ def make_hypermodel(args):
     """The hypermodel, and the data that its search needs."""
     options = {name: SPACES[name] for name in args.also}
     options |= {"patience": args.patience, "seed": args.seed}
+    read = settings_of_recurrence(args.recurrence)
+    if "state_size" in options and "state_size" not in read:
+        raise ValueError(f"--also state_size: {args.recurrence} does not read it.")
     if args.tuner == "grid":
+        if "r_max" not in read:
+            raise ValueError(f"--tuner grid: {args.recurrence} reads no ring.")
         # The paper's grid, Table 5; ranges can't be gone through.
         ring = {"r_min": [0.0, 0.5, 0.9], "r_max": [0.9, 0.99, 0.999]}
         options["ring"] = {**ring, "fixed": {"max_phase": 2 * np.pi}}
@@ -123,11 +134,14 @@ def make_hypermodel(args):
         preset = dataclasses.replace(preset, recurrence=args.recurrence)
         data_options = {"data_dir": args.data_dir, "download": True}
         return LRUHyperModel(preset, data_options=data_options, **options), {}
-    arguments = {"depth": 2, "units": 32, "state_size": 32}
+    arguments = {"depth": 2, "units": 32}
+    if "state_size" in read:
+        arguments["state_size"] = 32
+    ring = {"ring": "r_max" in read}
     hypermodel = LRUHyperModel(
         model=make_digits_model(args.recurrence),
         arguments={k: v for k, v in arguments.items() if k not in args.also},
-        **{"batch_size": 50, "recurrent_lr_factor": 0.5, **options},
+        **{"batch_size": 50, "recurrent_lr_factor": 0.5, **ring, **options},
     )
     return hypermodel, load_digits()
 
@@ -136,7 +150,8 @@ def make_tuner(args, hypermodel):
     common = {
         "hypermodel": hypermodel,
         "objective": keras_tuner.Objective("val_accuracy", "max"),
-        "seed": args.seed,
+        # KerasTuner takes 0 for none.
+        "seed": args.seed + 1,
         "executions_per_trial": args.executions,
         "directory": args.directory,
         "project_name": "tuner",
@@ -144,15 +159,56 @@ def make_tuner(args, hypermodel):
         "overwrite": False,
     }
     if args.tuner == "hyperband":
-        return keras_tuner.Hyperband(
+        tuner = keras_tuner.Hyperband(
             max_epochs=args.epochs, hyperband_iterations=args.trials, **common
         )
+        # An earlier search in the folder has brought its own.
+        tuner.oracle.hyperband_iterations = args.trials
+        return tuner
     kinds = {
         "random": keras_tuner.RandomSearch,
         "bayesian": keras_tuner.BayesianOptimization,
         "grid": keras_tuner.GridSearch,
     }
     return kinds[args.tuner](max_trials=args.trials, **common)
+
+
+def settings_of_search(args):
+    """All that makes the trials of a search what they are."""
+    names = ("task", "scale", "tuner", "epochs", "executions", "patience")
+    names = (*names, "recurrence", "seed", "backend")
+    return {**{name: getattr(args, name) for name in names}, "also": sorted(args.also)}
+
+
+def check_folder(args):
+    """Refuses a folder with a search in it, unless it is this one, to be resumed."""
+    if not (args.directory / "tuner" / "oracle.json").exists():
+        return
+    role = os.environ.get("KERASTUNER_TUNER_ID", "")
+    if not args.resume and not role:
+        raise ValueError(
+            f"{args.directory} holds a search already: add --resume to go on with it, "
+            "or choose another --directory."
+        )
+    path, now = args.directory / "search.json", settings_of_search(args)
+    before = json.loads(path.read_text()) if path.exists() else now
+    different = [name for name in now if now[name] != before.get(name)]
+    if different:
+        raise ValueError(
+            f"--resume goes on with the search in {args.directory}, and takes no other "
+            "settings but more --trials. "
+            + "; ".join(f"{k}: {before.get(k)}, not {now[k]}" for k in different)
+        )
+    if not role and (again := repair_search(args.directory / "tuner")):
+        print(f"Files were cut off: trials {', '.join(again)} run again.")
+
+
+def write_settings(args):
+    """Keeps what the search is made with; whole, as several processes do so."""
+    args.directory.mkdir(parents=True, exist_ok=True)
+    new = args.directory / f"search.json.{os.getpid()}"
+    new.write_text(json.dumps(settings_of_search(args), indent=2))
+    new.replace(args.directory / "search.json")
 
 
 def write_tables(table, directory):
@@ -176,7 +232,7 @@ def print_table(table, count=10):
 
 
 def varies(table, name):
-    return len({row["settings"][name] for row in table}) > 1
+    return len({row["settings"].get(name) for row in table}) > 1
 
 
 def draw_ring(table, path):
@@ -226,14 +282,10 @@ def draw_eigenvalues(tuner, path):
 
 def main(args):
     role = os.environ.get("KERASTUNER_TUNER_ID", "")
-    searched = (args.directory / "tuner" / "oracle.json").exists()
-    if searched and not args.resume and not role:
-        raise ValueError(
-            f"{args.directory} holds a search already: add --resume to go on with it, "
-            "or choose another --directory."
-        )
+    check_folder(args)
     start = time.perf_counter()
     hypermodel, data = make_hypermodel(args)
+    write_settings(args)
     tuner = make_tuner(args, hypermodel)
     if args.tuner != "hyperband":
         data["epochs"] = args.epochs
@@ -248,8 +300,11 @@ def main(args):
         sys.exit("No trial was completed.")
     best = args.directory / "best.json"
     best.write_text(json.dumps(table[0]["settings"], indent=2))
-    draw_ring(table, args.directory / "ring.png")
-    draw_eigenvalues(tuner, args.directory / "eigenvalues.png")
+    if "r_max" in table[0]["settings"]:
+        draw_ring(table, args.directory / "ring.png")
+        draw_eigenvalues(tuner, args.directory / "eigenvalues.png")
+    else:
+        print(f"\nNo pictures: {args.recurrence} starts on no ring.")
     print(
         f"\nBest:  {best}\nTrials: {args.directory / 'trials.csv'}\n"
         f"Time:  {time.perf_counter() - start:.0f} s on {args.backend}"
@@ -275,8 +330,12 @@ if __name__ == "__main__":
     import matplotlib.pyplot as plt
 
     from keras_lru import SequenceClassifier
-    from keras_lru.experiments import get_preset, make_recurrence
-    from keras_lru.tuner import LRUHyperModel, trial_table
+    from keras_lru.experiments import (
+        get_preset,
+        make_recurrence,
+        settings_of_recurrence,
+    )
+    from keras_lru.tuner import LRUHyperModel, repair_search, trial_table
     from keras_lru.visualization import plot_eigenvalues
 
     try:

@@ -54,6 +54,7 @@ PUBLIC = {
         "get_preset",
         "make_optimizer",
         "make_recurrence",
+        "settings_of_recurrence",
     ],
     "keras_lru.export": ["export_saved_model"],
     "keras_lru.initializers": [
@@ -90,7 +91,12 @@ PUBLIC = {
         "data_parallel",
         "warmup_cosine",
     ],
-    "keras_lru.tuner": ["LRUHyperModel", "ring_hyperparameters", "trial_table"],
+    "keras_lru.tuner": [
+        "LRUHyperModel",
+        "repair_search",
+        "ring_hyperparameters",
+        "trial_table",
+    ],
     "keras_lru.visualization": [
         "SpectrumLogger",
         "find_eigenvalues",

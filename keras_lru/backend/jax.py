@@ -17,6 +17,7 @@ from keras_lru.backend.types import Tensor
 __all__ = [
     "check_sizes",
     "compiled",
+    "data_parallel_again",
     "data_parallel_scope",
     "doubling_loop",
     "drop_compiled_programs",
@@ -174,6 +175,14 @@ def data_parallel_scope() -> Iterator[int]:
     devices = keras.distribution.list_devices()
     with keras.distribution.DataParallel(devices=devices).scope():
         yield len(devices)
+
+
+def data_parallel_again() -> contextlib.AbstractContextManager[None]:
+    """The `data_parallel_scope` that is open, even if a session was cleared in it.
+
+    Here it is a setting of Keras, for whoever clears a session to restore.
+    """
+    return contextlib.nullcontext()
 
 
 @contextlib.contextmanager

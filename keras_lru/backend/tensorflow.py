@@ -13,6 +13,7 @@ from keras_lru.backend.types import Tensor
 __all__ = [
     "check_sizes",
     "compiled",
+    "data_parallel_again",
     "data_parallel_scope",
     "doubling_loop",
     "drop_compiled_programs",
@@ -26,6 +27,9 @@ __all__ = [
     "sum_over_replicas",
     "vector_jacobian_product",
 ]
+
+# Those of the open data-parallel scopes, the innermost last.
+_strategies: list[tf.distribute.Strategy] = []
 
 
 def has_compiled_loops() -> bool:
@@ -151,8 +155,26 @@ def data_parallel_scope() -> Iterator[int]:
     """
     devices = next(filter(None, map(tf.config.list_logical_devices, ("GPU", "CPU"))))
     strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
-    with strategy.scope():
+    scope = strategy.scope()
+    scope.__enter__()
+    _strategies.append(strategy)
+    try:
         yield strategy.num_replicas_in_sync
+    finally:
+        _strategies.remove(strategy)
+        # A session that was cleared took the scope with it: nothing is left to exit.
+        if tf.distribute.get_strategy() is strategy:
+            scope.__exit__(None, None, None)
+
+
+@contextlib.contextmanager
+def data_parallel_again() -> Iterator[None]:
+    """The `data_parallel_scope` that is open, even if a session was cleared in it."""
+    if not _strategies or tf.distribute.has_strategy():
+        yield
+    else:
+        with _strategies[-1].scope():
+            yield
 
 
 @contextlib.contextmanager

@@ -47,6 +47,30 @@ def make_recurrence(
     return layer
 
 
+def settings_of_recurrence(name: str) -> tuple[str, ...]:
+    """What the recurrence of a name reads of the settings of `make_recurrence`.
+
+    Args:
+        name: As for `make_recurrence`.
+
+    Returns:
+        Those of `"state_size"`, `"r_min"`, `"r_max"` and `"max_phase"` that change the
+        layer. All read `units`.
+
+    Raises:
+        ValueError: If there is no such `name`.
+
+    Example:
+        >>> from keras_lru.experiments import settings_of_recurrence
+        >>> settings_of_recurrence("s5"), settings_of_recurrence("gru")
+        (('state_size',), ())
+    """
+    check_choice("recurrence", name, RECURRENCES)
+    if name in ("lru", "stable_exp", "exp", "real_imag"):
+        return ("state_size", "r_min", "r_max", "max_phase")
+    return () if name in ("s4d", "rg_lru", "gru", "lstm") else ("state_size",)
+
+
 def _step_to_lru(parameterization):
     def make(units, state_size, ring):
         return LRU(

@@ -8,7 +8,8 @@ except ImportError as error:
     ) from error
 
 from keras_lru.tuner.hypermodel import LRUHyperModel
+from keras_lru.tuner.repair import repair_search
 from keras_lru.tuner.ring import ring_hyperparameters
 from keras_lru.tuner.trials import trial_table
 
-__all__ = ["LRUHyperModel", "ring_hyperparameters", "trial_table"]
+__all__ = ["LRUHyperModel", "repair_search", "ring_hyperparameters", "trial_table"]

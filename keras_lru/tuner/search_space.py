@@ -27,19 +27,29 @@ class SearchSpace:
 
     Args:
         ring: Whether to search the ring, or arguments of `ring_hyperparameters`.
+        unread: Set of the names, of the ring and of settings, that the model does not
+            read. Such a ring is not searched.
         **settings: A number, a range, a list of choices, or `None` for a setting that
             is left as it is.
 
     Raises:
-        ValueError: If `ring` or a setting is not as `LRUHyperModel` takes it.
+        ValueError: If `ring` or a setting is not as `LRUHyperModel` takes it, or the
+            model does not read it.
     """
 
-    def __init__(self, ring, **settings):
+    def __init__(self, ring, unread, **settings):
         if not isinstance(ring, bool | Mapping):
             raise ValueError(
                 "`ring` must be a boolean, or arguments of `ring_hyperparameters`. "
                 f"Received: ring={ring!r}"
             )
+        reads_ring = unread.isdisjoint(RING)
+        if isinstance(ring, Mapping) and not reads_ring:
+            raise _not_read("ring", ring)
+        for name in unread & set(settings):
+            if settings[name] is not None:
+                raise _not_read(name, settings[name])
+        ring = ring if reads_ring else False
         self._ring = dict(ring) if isinstance(ring, Mapping) else {} if ring else None
         if self._ring is not None:
             # Refuses what can't be searched now, not in a trial.
@@ -60,6 +70,19 @@ class SearchSpace:
         """Names of all that the space decides."""
         return {*self._settings, *(RING if self._ring is not None else ())}
 
+    @property
+    def fixed(self) -> dict:
+        """What is the same for all trials, by name."""
+        ring = (self._ring or {}).get("fixed") or {}
+        fixed = {n: v for n, v in self._settings.items() if not self.searches(n)}
+        return {**ring, **fixed}
+
+    @property
+    def searched(self) -> dict:
+        """The ranges and the choices, by name; for the ring its arguments."""
+        searched = {n: v for n, v in self._settings.items() if self.searches(n)}
+        return searched if self._ring is None else {"ring": self._ring, **searched}
+
     def searches(self, name: str) -> bool:
         """Whether a setting differs from trial to trial."""
         return isinstance(self._settings.get(name), tuple | list)
@@ -79,3 +102,10 @@ class SearchSpace:
             for name, values in self._settings.items()
         }
         return {**ring, **settings}
+
+
+def _not_read(name, value):
+    return ValueError(
+        f"`{name}` must be left out: the recurrence of this model does not read it. "
+        f"Received: {name}={value!r}"
+    )

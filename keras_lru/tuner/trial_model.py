@@ -3,9 +3,33 @@
 import copy
 
 import keras
+from keras_tuner.errors import FatalValueError
 
-from keras_lru.models import PairClassifier, SequenceClassifier
+from keras_lru.models import LRUBackbone, PairClassifier, SequenceClassifier
 from keras_lru.training import AdamW, warmup_cosine
+from keras_lru.tuner.ring import RING
+from keras_lru.tuner.template import find_template, settings_of_template
+
+
+def check_ring_is_read(model, searched):
+    """Refuses a search of the ring of a model of this library that has none.
+
+    Args:
+        model: A `keras.Model`.
+        searched: Names of all that the search decides.
+
+    Raises:
+        FatalValueError: If the ring is among them, and the recurrence does not read it.
+    """
+    backbone = getattr(model, "backbone", model)
+    if not isinstance(backbone, LRUBackbone) or searched.isdisjoint(RING):
+        return
+    template = find_template(backbone.get_config())
+    if template is not None and "r_max" not in settings_of_template(template):
+        raise FatalValueError(
+            "`ring` must be False: the recurrence of the model that `model` makes "
+            f"reads none. Received: a model of {template['class_name']}"
+        )
 
 
 def compile_trial(model, settings, loss, metrics, options):

@@ -1,8 +1,10 @@
 """The training of one trial."""
 
+import errno
+
 import keras
 import numpy as np
-from keras_tuner.errors import FailedTrialError
+from keras_tuner.errors import FailedTrialError, FatalRuntimeError
 
 from keras_lru.backend import drop_compiled_programs
 from keras_lru.tuner.trial_schedule import TrialSchedule
@@ -28,6 +30,7 @@ def train_trial(
 
     Raises:
         FailedTrialError: If something logged is not finite.
+        FatalRuntimeError: If the disk is full, which ends the search.
     """
     initial_epoch = arguments["initial_epoch"]
     # A model that KerasTuner could not build has lost the earlier trial's state.
@@ -48,7 +51,16 @@ def train_trial(
     # The schedule is part of a program compiled before.
     model.train_function = None
     with drop_compiled_programs():
-        history = model.fit(callbacks=callbacks, **arguments)
+        try:
+            history = model.fit(callbacks=callbacks, **arguments)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            # Else KerasTuner would count the trials as failed, one after the other.
+            raise FatalRuntimeError(
+                f"The disk is full: {error}. Make room; then the search goes on with "
+                "this trial, after keras_lru.tuner.repair_search."
+            ) from error
     for name, values in history.history.items():
         if not np.all(np.isfinite(values)):
             raise FailedTrialError(f"Training diverged: {name}={values}")

@@ -6,6 +6,8 @@ from pathlib import Path
 import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
+from keras_lru.tuner.made_with import RECORD
+
 
 def trial_table(
     tuner: keras_tuner.Tuner,
@@ -30,6 +32,10 @@ def trial_table(
         values; `settings`, what they stand for, `r_min`, `r_max` and `max_phase`
         among them; `message`, the error of a trial that failed.
 
+    Raises:
+        ValueError: If the trials were made by an `LRUHyperModel` with other settings,
+            or the file of one was cut off.
+
     Example:
         >>> import tempfile
         >>> import keras_tuner
@@ -46,7 +52,7 @@ def trial_table(
     """
     if resolve is None:
         resolve = getattr(tuner.hypermodel, "resolve", None) or (lambda hp: {})
-    trials = [Trial.load(path) for path in _trial_files(tuner)]
+    trials = [_load(path) for path in _trial_files(tuner)]
     sign = -1 if tuner.oracle.objective.direction == "max" else 1
 
     def order(trial):
@@ -58,12 +64,26 @@ def trial_table(
             "trial_id": trial.trial_id,
             "status": trial.status,
             "score": trial.score,
-            "hyperparameters": dict(trial.hyperparameters.values),
+            "hyperparameters": _searched(trial.hyperparameters.values),
             "settings": resolve(trial.hyperparameters.copy()),
             "message": trial.message,
         }
         for trial in sorted(trials, key=order)
     ]
+
+
+def _searched(values):
+    return {name: value for name, value in values.items() if name != RECORD}
+
+
+def _load(path):
+    try:
+        return Trial.load(path)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} was not written whole: call "
+            "keras_lru.tuner.repair_search before the tuner is made."
+        ) from error
 
 
 def _trial_files(tuner):

@@ -38,6 +38,11 @@ def hypermodel(**kwargs):
     return LRUHyperModel(**{**arguments, **kwargs})
 
 
+def searched(hp):
+    """The hyperparameters that are searched."""
+    return [entry for entry in hp.space if len(list(entry.values)) != 1]
+
+
 def search(tuner, **kwargs):
     """The table of a search on the little data."""
     data = {"x": X, "y": Y, "validation_data": (X, Y), "verbose": 0}
