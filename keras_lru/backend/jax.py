@@ -14,6 +14,7 @@ from keras_lru.backend.forward_only import is_forward_only
 from keras_lru.backend.types import Tensor
 
 __all__ = [
+    "call_when_built",
     "compiled",
     "data_parallel_scope",
     "doubling_loop",
@@ -166,6 +167,26 @@ def data_parallel_scope() -> Iterator[int]:
     devices = keras.distribution.list_devices()
     with keras.distribution.DataParallel(devices=devices).scope():
         yield len(devices)
+
+
+def call_when_built(model: keras.Model, function: Callable[[], Any]) -> None:
+    """Call `function` before `fit` trains a step, when the model has its weights.
+
+    For callbacks, once training begins: `fit` has built the model then.
+
+    Args:
+        model: The model that is trained.
+        function: Function without arguments.
+
+    Raises:
+        ValueError: If the model is not built.
+    """
+    if not model.built:
+        raise ValueError(
+            "The model must be built, or be trained by `fit`, which builds it. "
+            f"Received: model={model.name!r}"
+        )
+    function()
 
 
 @contextlib.contextmanager
