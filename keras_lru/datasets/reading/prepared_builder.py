@@ -4,6 +4,7 @@ import shlex
 
 import tensorflow_datasets as tfds
 
+from keras_lru.datasets.preparing import prepare
 from keras_lru.datasets.reading.dataset_checks import check_split, tfds_split
 from keras_lru.datasets.tasks import Task, get_task
 
@@ -27,7 +28,7 @@ def prepared_builder(task: Task, config=None, data_dir=None, download: bool = Fa
     name, _, default = task.dataset.partition("/")
     builder = tfds.builder(name, config=config or default or None, data_dir=data_dir)
     if download:
-        builder.download_and_prepare()
+        prepare(builder)
     if not builder.is_prepared():
         raise FileNotFoundError(
             f"{builder.info.full_name} must be prepared in {builder.data_dir}. "
