@@ -82,13 +82,13 @@ def locked(path: Path, name: str) -> Iterator[None]:
         yield
     finally:
         path.unlink(missing_ok=True)
-        file.close()
+        os.close(file)
 
 
 def _lock(path, name):
     waits = False
     while True:
-        file = open(path, "ab")
+        file = os.open(path, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -101,6 +101,6 @@ def _lock(path, name):
             return file
         # The one before has deleted its file, and a third one may have made another.
         with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+            if os.path.samestat(os.fstat(file), os.stat(path)):
                 return file
-        file.close()
+        os.close(file)
