@@ -21,6 +21,9 @@ def prepare(builder, **options) -> None:
     Args:
         builder: A TFDS builder.
         **options: Those of its `download_and_prepare`.
+
+    Raises:
+        FileNotFoundError: If the dataset is there, without the file that describes it.
     """
     if isinstance(builder, PreparesAlone):
         builder.download_and_prepare(**options)
@@ -34,7 +37,7 @@ class PreparesAlone:
 
     def download_and_prepare(self, **options):
         """As TFDS's; what another process has prepared meanwhile is taken."""
-        by_tfds = super().download_and_prepare  # type: ignore[misc]
+        by_tfds = super().download_and_prepare
         _prepare_alone(self, functools.partial(by_tfds, **options))
 
 
@@ -46,8 +49,14 @@ def _prepare_alone(builder, prepare_it: Callable[[], None]) -> None:
         name = builder.info.full_name
         with locked(local_root(builder) / f".{name.replace('/', '_')}.lock", name):
             prepare_it()
-    if not builder.info.splits:
+    if not builder.info.splits and builder.data_path.exists():
         # Another process has prepared them since this builder was made.
+        description = builder.data_path / "dataset_info.json"
+        if not description.exists():
+            raise FileNotFoundError(
+                f"{description}, of the dataset {builder.info.full_name}, is missing. "
+                f"Delete {builder.data_dir}, and prepare the dataset again"
+            )
         builder.info.read_from_directory(builder.data_dir)
 
 
@@ -88,7 +97,7 @@ def locked(path: Path, name: str) -> Iterator[None]:
 def _lock(path, name):
     waits = False
     while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT)
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

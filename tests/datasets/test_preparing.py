@@ -9,7 +9,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from keras_lru.datasets import Task
-from keras_lru.datasets.preparing import locked
+from keras_lru.datasets.preparing import locked, prepare
 from keras_lru.datasets.reading.prepared_builder import prepared_builder
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="has no such locks")
@@ -80,3 +80,13 @@ def test_prepared_data_needs_no_leave_to_write(tmp_path, monkeypatch):
     monkeypatch.setattr("keras_lru.datasets.preparing.locked", None)
     task = Task("squares", "squares_at_once", ("x",), 1, 1, features=1, inputs="floats")
     assert prepared_builder(task, None, tmp_path, True).is_prepared()
+
+
+def test_a_folder_that_is_not_whole_is_not_taken(tmp_path):
+    builder = Squares(data_dir=tmp_path)
+    builder.data_path.mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match=r"dataset_info.json, .* Delete "):
+        prepare(builder)
+    builder.data_path.rmdir()
+    prepare(builder)
+    assert builder.is_prepared()

@@ -128,7 +128,7 @@ def test_weights_may_be_swapped_after_it(tmp_path):
 
 def test_weights_must_not_be_swapped_before_it(tmp_path):
     model, checkpoint = averaged_model(), TrainingCheckpoint(tmp_path / "state.npz")
-    with pytest.raises(ValueError, match=r"swap_on_epoch=True\) must stand after .*"):
+    with pytest.raises(ValueError, match=r"=True\) must stand after .* Received"):
         model.fit(X, Y, verbose=0, callbacks=[swap(), checkpoint])
     assert int(model.optimizer.iterations) == 0
     # These are swapped back before it saves.

@@ -40,7 +40,8 @@ def make_builder(name: str, config=None, data_dir=None):
                 how = how_to_prepare(builder, root)
             except Exception:
                 how = WRITE_AGAIN
-        raise _error(*found, name, found[0].parent, how) from error
+        path, what = found
+        raise _error(path, what, name, path.parent, how) from error
     info = builder.data_path / constants.DATASET_INFO_FILENAME
     if builder.data_path.exists() and not info.exists():
         raise _damage(builder, info, "is missing")
