@@ -215,12 +215,16 @@ def _build(model, data):
         # How `fit` passes a part that is `None`.
         return None if isinstance(spec, tf.OptionalSpec) else spec
 
+    was_built = model.built
     inputs, _, _ = keras.utils.unpack_x_y_sample_weight(
         keras.tree.map_structure(to_symbolic, data)
     )
     try:
         model(inputs, training=False)
     except Exception as error:
+        if was_built:
+            # But for layers that it may never use.
+            return
         raise ValueError(
             "The model must be built before `fit`, as it can't be built from shapes "
             f"alone: call it on a batch. Received: model={model.name!r}"

@@ -118,6 +118,10 @@ class TrainingCheckpoint(keras.callbacks.Callback):
         """Whether a callback ended the training, such as `EarlyStopping`."""
         return self._record["stopped"]
 
+    def __getstate__(self):
+        """A copy, as KerasTuner makes for each trial, is of this callback alone."""
+        return {**self.__dict__, "_beside": []}
+
     def set_model(self, model):
         """Learns what else `fit` calls."""
         super().set_model(model)

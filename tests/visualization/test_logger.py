@@ -211,20 +211,21 @@ def test_csv_holds_the_records(tmp_path):
     assert steps(rows(path)) == [0, 4, 8]
 
 
-def run(folder, epochs, **options):
+def run(folder, epochs, built=True, **options):
     """A run that goes on where the last one was saved."""
     checkpoint = TrainingCheckpoint(folder / "training.npz")
     logger = SpectrumLogger(csv=folder / "spectrum.csv", append=True, **options)
     start = checkpoint.epoch
-    fit(make_model(), logger, checkpoint, epochs=epochs, initial_epoch=start)
+    fit(make_model(built), logger, checkpoint, epochs=epochs, initial_epoch=start)
 
 
 @pytest.mark.parametrize("every", ["epoch", 3])
 def test_a_resumed_run_goes_on_with_its_csv(tmp_path, every):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     run(whole, 3, every=every)
-    run(cut, 1, every=every)
-    run(cut, 3, every=every)
+    # Not built, `fit` does it: the weights come back before they are recorded.
+    run(cut, 1, every=every, built=every == 3)
+    run(cut, 3, every=every, built=every == 3)
     assert rows(cut / "spectrum.csv") == rows(whole / "spectrum.csv")
 
 
