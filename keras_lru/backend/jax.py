@@ -15,6 +15,7 @@ from keras_lru.backend.forward_only import is_forward_only
 from keras_lru.backend.types import Tensor
 
 __all__ = [
+    "call_when_built",
     "check_sizes",
     "compiled",
     "data_parallel_again",
@@ -183,6 +184,26 @@ def data_parallel_again() -> contextlib.AbstractContextManager[None]:
     Here it is a setting of Keras, for whoever clears a session to restore.
     """
     return contextlib.nullcontext()
+
+
+def call_when_built(model: keras.Model, function: Callable[[], Any]) -> None:
+    """Call `function` before `fit` trains a step, when the model has its weights.
+
+    For callbacks, once training begins: `fit` has built the model then.
+
+    Args:
+        model: The model that is trained.
+        function: Function without arguments.
+
+    Raises:
+        ValueError: If the model is not built.
+    """
+    if not model.built:
+        raise ValueError(
+            "The model must be built, or be trained by `fit`, which builds it. "
+            f"Received: model={model.name!r}"
+        )
+    function()
 
 
 @contextlib.contextmanager

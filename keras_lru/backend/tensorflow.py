@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import keras
 import tensorflow as tf
 from keras import ops
 
@@ -11,6 +12,7 @@ from keras_lru.backend.forward_only import forward_only, is_forward_only
 from keras_lru.backend.types import Tensor
 
 __all__ = [
+    "call_when_built",
     "check_sizes",
     "compiled",
     "data_parallel_again",
@@ -175,6 +177,82 @@ def data_parallel_again() -> Iterator[None]:
     else:
         with _strategies[-1].scope():
             yield
+
+
+def call_when_built(model: keras.Model, function: Callable[[], Any]) -> None:
+    """Call `function` before `fit` trains a step, when the model has its weights.
+
+    For callbacks, once training begins. `fit` would build the model while it traces the
+    first step: it is built just before then, on what the batches look like, and
+    `function` is called after those that have waited longer.
+
+    Args:
+        model: The model that is trained.
+        function: Function without arguments.
+
+    Raises:
+        ValueError: Now if nothing trains the model, or in the first step if it can't be
+            built without data.
+    """
+    # As Keras asks for JAX: a model may be called built before its layers are.
+    if all(layer.built for layer in model._flatten_layers()):
+        function()
+        return
+    if model.train_function is None:
+        raise ValueError(
+            "The model must be built, or be trained by `fit`, which builds it. "
+            f"Received: model={model.name!r}"
+        )
+    if not isinstance(model.train_function, _FirstStep):
+        model.train_function = _FirstStep(model)
+    model.train_function.waiting.append((model.history, function))
+
+
+class _FirstStep:
+    """Stands in for a model's `train_function` until it is called.
+
+    Args:
+        model: The model, not built.
+    """
+
+    def __init__(self, model):
+        self.model = model
+        self.train_function = model.train_function
+        self.waiting = []
+
+    def __call__(self, iterator):
+        _build(self.model, iterator.element_spec)
+        self.model.train_function = self.train_function
+        for history, function in self.waiting:
+            # Others waited in a `fit` that failed before its first step.
+            if history is self.model.history:
+                function()
+        return self.train_function(iterator)
+
+
+def _build(model, data):
+    """Build a model as JAX's `fit` does: by calling it on tensors without values."""
+
+    def to_symbolic(spec):
+        if isinstance(spec, tf.TensorSpec):
+            return keras.KerasTensor(tuple(spec.shape), spec.dtype.name)
+        # How `fit` passes a part that is `None`.
+        return None if isinstance(spec, tf.OptionalSpec) else spec
+
+    was_built = model.built
+    inputs, _, _ = keras.utils.unpack_x_y_sample_weight(
+        keras.tree.map_structure(to_symbolic, data)
+    )
+    try:
+        model(inputs, training=False)
+    except Exception as error:
+        if was_built:
+            # But for layers that it may never use.
+            return
+        raise ValueError(
+            "The model must be built before `fit`, as it can't be built from shapes "
+            f"alone: call it on a batch. Received: model={model.name!r}"
+        ) from error
 
 
 @contextlib.contextmanager

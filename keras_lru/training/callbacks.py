@@ -9,6 +9,13 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_lru.backend import call_when_built
+from keras_lru.training.callback_order import (
+    callbacks_beside,
+    check_order,
+    swaps_of_epochs,
+)
+
 # What Keras's callbacks on a monitored value learn from one epoch to the next.
 _CALLBACK_STATE = (
     *("best", "best_epoch", "wait", "stopped_epoch"),
@@ -27,21 +34,26 @@ class TrainingCheckpoint(keras.callbacks.Callback):
     optimizer and epoch.
 
     The rest is for the caller to put back: the epoch, as `initial_epoch`, and the
-    place in the data. `keras_lru.datasets.load` takes it as `start_step`. The model
-    must be built before `fit`.
+    place in the data. `keras_lru.datasets.load` takes it as `start_step`. A model that
+    is not built is built by `fit`, from the shapes of the first batch.
+
+    Where callbacks stand in the list that `fit` is given matters. `callbacks` come
+    before this one. `keras.callbacks.SwapEMAWeights(swap_on_epoch=True)` comes after
+    it, as it leaves averaged weights in the model, and whatever is to see those comes
+    after that. A file is one training's: in a search each trial needs its own.
 
     Args:
         path: File to save to, of the kind `.npz`. Folders above it are made.
         callbacks: Other callbacks of the same `fit` whose counts are to survive:
             `keras.callbacks.EarlyStopping`, `ModelCheckpoint`, `ReduceLROnPlateau`.
-            They must stand before this one in the list that `fit` is given.
 
     Raises:
         ValueError: In the constructor, if `path` ends otherwise than in `.npz`, or if a
             callback has `restore_best_weights=True`, as those are in memory alone
             (`ModelCheckpoint(save_best_only=True)` keeps them), or if the file was
-            written beside other `callbacks`. When `fit` starts, if the model is not
-            built or not the file's, or if `initial_epoch` is not `epoch`.
+            written beside other `callbacks`. When `fit` starts, if callbacks are not
+            in the order above, if the model is not the file's, or can't be built, if
+            another training has written the file, or if `initial_epoch` is not `epoch`.
 
     Example:
         >>> import tempfile, keras, numpy as np
@@ -85,10 +97,9 @@ class TrainingCheckpoint(keras.callbacks.Callback):
                     "lost: keep the best with `ModelCheckpoint(save_best_only=True)`. "
                     f"Received: {type(callback).__name__}(restore_best_weights=True)"
                 )
-        self._record: dict[str, Any] = {"epoch": 0, "stopped": False, "callbacks": []}
-        if self.path.exists():
-            with np.load(self.path) as file:
-                self._record = json.loads(str(file[_RECORD]))
+        self._beside: list[keras.callbacks.Callback] = []
+        self._record = _read_record(self.path)
+        if self.epoch:
             before = [name for name, _ in self._record["callbacks"]]
             now = [type(callback).__name__ for callback in self.callbacks]
             if before != now:
@@ -107,15 +118,40 @@ class TrainingCheckpoint(keras.callbacks.Callback):
         """Whether a callback ended the training, such as `EarlyStopping`."""
         return self._record["stopped"]
 
+    def __getstate__(self):
+        """A copy, as KerasTuner makes for each trial, is of this callback alone."""
+        return {**self.__dict__, "_beside": []}
+
+    def set_model(self, model):
+        """Learns what else `fit` calls."""
+        super().set_model(model)
+        self._beside = callbacks_beside(self)
+
     def on_train_begin(self, logs=None):
         """Puts everything back, if there is a file."""
-        if not self.path.exists():
-            return
-        if not self.model.built:
+        check_order(self, self._beside, self.callbacks)
+        written = _read_record(self.path)["epoch"]
+        if written != self.epoch:
             raise ValueError(
-                "The model must be built before `fit`, to get its weights back. "
-                f"Received: {self.model.name!r}, which has none yet"
+                "`path` must be written by one training alone: give each, and each "
+                f"trial of a search, its own. Received: path={self.path}, with "
+                f"epoch={written} where this training left epoch={self.epoch}"
             )
+        if not self.epoch:
+            return
+        states = [state for _, state in self._record["callbacks"]]
+        for callback, state in zip(self.callbacks, states, strict=True):
+            for name, value in state.items():
+                setattr(callback, name, value)
+        call_when_built(self.model, self._restore_variables)
+        if not self.model.built and self.epoch >= self.params["epochs"]:
+            raise ValueError(
+                "The model must be built before `fit`, if there is no epoch left to "
+                f"build it for. Received: model={self.model.name!r}, and {self.path} "
+                f"has epoch={self.epoch}"
+            )
+
+    def _restore_variables(self):
         variables = self._variables()
         with np.load(self.path) as file:
             values = [file[name] for name in file.files if name != _RECORD]
@@ -126,12 +162,11 @@ class TrainingCheckpoint(keras.callbacks.Callback):
                 f"`path` must be of a model like this one. Received: path={self.path}, "
                 f"which holds variables of the shapes {found}, not {expected}"
             )
+        for swap in swaps_of_epochs(self._beside):
+            # One that has trained before would swap what is put back here.
+            swap.on_epoch_begin(self.epoch)
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
-        states = [state for _, state in self._record["callbacks"]]
-        for callback, state in zip(self.callbacks, states, strict=True):
-            for name, value in state.items():
-                setattr(callback, name, value)
 
     def on_epoch_begin(self, epoch, logs=None):
         """Checks that training goes on where it was."""
@@ -167,6 +202,14 @@ class TrainingCheckpoint(keras.callbacks.Callback):
         metrics = {id(variable) for variable in model.metrics_variables}
         variables = [v for v in model.variables if id(v) not in metrics]
         return [*variables, *optimizer.variables]
+
+
+def _read_record(path) -> dict[str, Any]:
+    """The epoch and what callbacks have counted, of the start if there is no file."""
+    if not path.exists():
+        return {"epoch": 0, "stopped": False, "callbacks": []}
+    with np.load(path) as file:
+        return json.loads(str(file[_RECORD]))
 
 
 def _to_numpy(variable):

@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_lru.backend import call_when_built
 from keras_lru.checks import check_positive_integer
 from keras_lru.visualization.records import (
     append_records,
@@ -28,6 +29,9 @@ class SpectrumLogger(keras.callbacks.Callback):
     `ln 2 / −ln|λ|` and of the phase |arg λ|. The first record is of the initial
     weights. `keras_lru.visualization.plot_spectrum_history` draws them.
 
+    A search with KerasTuner gives each trial a copy: all write to the same folder, and
+    `csv` holds the last trial's rows.
+
     Args:
         log_dir: Folder for TensorBoard: the numbers as scalars, and histograms of |λ|,
             of the half-life's decimal logarithm and of the phase. It may be the folder
@@ -42,8 +46,9 @@ class SpectrumLogger(keras.callbacks.Callback):
 
     Attributes:
         records: List of what was recorded, a dictionary for each row of the CSV file:
-            `step` (batches trained on, as the optimizer counts them), `layer`,
-            `modulus_min`, `modulus_q05`, …, `half_life_min`, …, `phase_max`.
+            `step` (batches that the optimizer was given, however many it accumulates
+            for an update), `layer`, `modulus_min`, `modulus_q05`, …, `half_life_min`,
+            …, `phase_max`.
 
     Raises:
         ValueError: In the constructor, if `every` is something else, or if `append`
@@ -90,18 +95,27 @@ class SpectrumLogger(keras.callbacks.Callback):
         self.every = every
         self.append = append
         self.records: list[dict] = []
-        self._summary = None if log_dir is None else _import_summary()
         self._writer = None
+        if log_dir is not None:
+            _import_summary()
         # What the file holds already; `None` once this run has written to it.
         self._earlier = []
         if append and self.csv is not None and self.csv.exists():
             self._earlier = read_records(self.csv)
 
+    def __getstate__(self):
+        """A copy, as KerasTuner makes for each trial, opens a log of its own."""
+        return {**self.__dict__, "_writer": None}
+
     def on_epoch_begin(self, epoch, logs=None):
-        """Records the initial weights."""
+        """Records the initial weights, as soon as there are some."""
+        call_when_built(self.model, self._start_epoch)
+
+    def _start_epoch(self):
         # Keras brings the model up to date when it is asked for.
-        self._epoch_start = self._step = int(self.model.optimizer.iterations)
-        spectra = find_eigenvalues(self.model)
+        model = self.model
+        self._epoch_start = self._step = _batches_trained_on(model.optimizer)
+        spectra = find_eigenvalues(model)
         if self._step == 0:
             self._record(0, spectra)
 
@@ -109,16 +123,21 @@ class SpectrumLogger(keras.callbacks.Callback):
         """Records, if `every` is a number of batches and it is time."""
         if self.every == "epoch":
             return
-        # Several batches may have passed: `steps_per_execution`.
+        # Several batches may have passed, an epoch's last ones fewer than `batch` says:
+        # `steps_per_execution`.
         before, self._step = self._step, self._epoch_start + batch + 1
         if self._step // self.every > before // self.every:
-            self._record(self._step, find_eigenvalues(self.model))
+            model = self.model
+            self._step = _batches_trained_on(model.optimizer)
+            if self._step // self.every > before // self.every:
+                self._record(self._step, find_eigenvalues(model))
 
     def on_epoch_end(self, epoch, logs=None):
         """Records, if `every` is `"epoch"`."""
         if self.every == "epoch":
-            step = int(self.model.optimizer.iterations)
-            self._record(step, find_eigenvalues(self.model))
+            model = self.model
+            step = _batches_trained_on(model.optimizer)
+            self._record(step, find_eigenvalues(model))
 
     def on_train_end(self, logs=None):
         """Closes the log of TensorBoard."""
@@ -134,7 +153,7 @@ class SpectrumLogger(keras.callbacks.Callback):
         self.records += records
         if self.csv is not None:
             self._write_csv(step, records)
-        if self._summary is not None:
+        if self.log_dir is not None:
             self._write_summaries(step, spectra, records)
 
     def _write_csv(self, step, records):
@@ -145,16 +164,27 @@ class SpectrumLogger(keras.callbacks.Callback):
         append_records(self.csv, records)
 
     def _write_summaries(self, step, spectra, records):
+        summary = _import_summary()
         if self._writer is None:
-            self._writer = self._summary.create_file_writer(str(self.log_dir))
+            self._writer = summary.create_file_writer(str(self.log_dir))
         with self._writer.as_default(step):
             for (name, values), record in zip(spectra.items(), records, strict=True):
                 for key, value in record.items():
                     if key not in ("step", "layer"):
-                        self._summary.scalar(f"{name}/{key}", value)
+                        summary.scalar(f"{name}/{key}", value)
                 for quantity, measure in HISTOGRAMS.items():
-                    self._summary.histogram(f"{name}/{quantity}", measure(values))
+                    summary.histogram(f"{name}/{quantity}", measure(values))
         self._writer.flush()
+
+
+def _batches_trained_on(optimizer):
+    """What the optimizer has counted: `iterations` counts updates where it accumulates.
+
+    An optimizer around others, as mixed precision has, may have a count that stands
+    still.
+    """
+    counts = [v for v in optimizer.variables if v.name == "iteration"]
+    return max(int(keras.ops.convert_to_numpy(count)) for count in counts)
 
 
 def _log_half_lives(eigenvalues):

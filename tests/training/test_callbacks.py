@@ -1,5 +1,6 @@
 """Training that is cut anywhere and goes on as if it hadn't been."""
 
+import copy
 import shutil
 from pathlib import Path
 
@@ -15,11 +16,11 @@ Y = (X.sum((1, 2)) > 0).astype("int32")
 EPOCHS = 6
 
 
-def make_model(units=2):
+def make_model(units=2, built=True, **options):
     # Dropout draws random numbers, the schedule counts, Adam remembers.
     model = keras.Sequential(
         [
-            keras.Input((6, 2)),
+            *([keras.Input((6, 2))] if built else []),
             keras.layers.Flatten(),
             keras.layers.Dropout(0.5, seed=1),
             keras.layers.Dense(
@@ -28,14 +29,14 @@ def make_model(units=2):
         ]
     )
     model.compile(
-        AdamW(warmup_cosine(0.01, EPOCHS * 4), recurrent_lr_factor=0.5),
+        AdamW(warmup_cosine(0.01, EPOCHS * 4), recurrent_lr_factor=0.5, **options),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
     return model
 
 
-def fit(path, epochs, callbacks=(), model=None):
+def fit(path, epochs, callbacks=(), model=None, after=()):
     checkpoint = TrainingCheckpoint(path)
     history = (model or make_model()).fit(
         X,
@@ -46,7 +47,7 @@ def fit(path, epochs, callbacks=(), model=None):
         shuffle=False,
         verbose=0,
         validation_data=(X, Y),
-        callbacks=[*callbacks, checkpoint],
+        callbacks=[*callbacks, checkpoint, *after],
     )
     return checkpoint, history.history
 
@@ -73,6 +74,88 @@ def test_loss_curve_is_that_of_a_run_never_cut(whole, tmp_path):
         for name, values in part.items():
             parts[name] += values
     assert parts == whole
+
+
+def test_fit_may_build_the_model(whole, tmp_path):
+    losses = []
+    for epochs in (1, 3):
+        model = make_model(built=False)
+        losses += fit(tmp_path / "cut.npz", epochs, model=model)[1]["loss"]
+    assert losses == whole["loss"][:3]
+
+
+def swap():
+    return keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+
+
+def averaged_model():
+    layers = [keras.Input((6, 2)), keras.layers.Flatten(), keras.layers.Dense(1)]
+    model = keras.Sequential(layers)
+    model.compile(keras.optimizers.SGD(0.01, use_ema=True, ema_momentum=0.8), "mse")
+    return model
+
+
+def test_weights_may_be_swapped_after_it(tmp_path):
+    class Seen(keras.callbacks.Callback):
+        """The weights that are in the model for those that save it."""
+
+        def on_epoch_end(self, epoch, logs=None):
+            logs["kernel"] = float(self.model.layers[-1].kernel[0, 0])
+
+    def run(path, epochs, swapping):
+        keras.utils.set_random_seed(0)
+        checkpoint = TrainingCheckpoint(path)
+        history = averaged_model().fit(
+            X,
+            Y,
+            initial_epoch=checkpoint.epoch,
+            epochs=epochs,
+            shuffle=False,
+            verbose=0,
+            callbacks=[checkpoint, swapping, Seen()],
+        )
+        return history.history
+
+    expected = run(tmp_path / "whole.npz", 3, swap())
+    parts = {name: [] for name in expected}
+    # One that has left averages in another model, too.
+    used = swap()
+    for epochs, swapping in ((1, used), (2, swap()), (3, used)):
+        for name, values in run(tmp_path / "cut.npz", epochs, swapping).items():
+            parts[name] += values
+    assert parts == expected
+
+
+def test_weights_must_not_be_swapped_before_it(tmp_path):
+    model, checkpoint = averaged_model(), TrainingCheckpoint(tmp_path / "state.npz")
+    with pytest.raises(ValueError, match=r"=True\) must stand after .* Received"):
+        model.fit(X, Y, verbose=0, callbacks=[swap(), checkpoint])
+    assert int(model.optimizer.iterations) == 0
+    # These are swapped back before it saves.
+    back = keras.callbacks.SwapEMAWeights()
+    model.fit(X, Y, verbose=0, callbacks=[back, checkpoint])
+    assert checkpoint.epoch == 1
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["after", "nowhere"])
+def test_counting_callbacks_must_be_before_it(tmp_path, listed):
+    stopping = keras.callbacks.EarlyStopping("loss")
+    checkpoint = TrainingCheckpoint(tmp_path / "state.npz", [stopping])
+    with pytest.raises(ValueError, match=r"stand before it .* Received: EarlyStopping"):
+        make_model().fit(
+            *(X, Y), verbose=0, callbacks=[checkpoint] + [stopping] * listed
+        )
+
+
+def test_a_copy_does_not_go_on_from_another_training(tmp_path):
+    stopping = keras.callbacks.EarlyStopping("loss")
+    checkpoint = TrainingCheckpoint(tmp_path / "state.npz", [stopping])
+    # As KerasTuner does for each trial.
+    first, second = (copy.deepcopy([stopping, checkpoint]) for _ in range(2))
+    averaged_model().fit(X, Y, verbose=0, callbacks=first)
+    assert first[1].epoch == 1
+    with pytest.raises(ValueError, match=r"`path` .* by one training alone.*Received"):
+        averaged_model().fit(X, Y, verbose=0, callbacks=second)
 
 
 class KilledError(Exception):
@@ -187,11 +270,33 @@ def test_refuses_another_model(written):
         fit(written, 2, model=make_model(units=3))
 
 
-def test_refuses_a_model_without_weights_yet(written):
+def test_refuses_a_model_that_nothing_builds(written, backend):
     checkpoint = TrainingCheckpoint(written)
-    checkpoint.set_model(keras.Sequential([keras.layers.Dense(2)]))
-    with pytest.raises(ValueError, match=r"must be built .* 'sequential"):
+    checkpoint.set_model(make_model(built=False))
+    with pytest.raises(ValueError, match=r"must be built.* Received: model='sequen"):
         checkpoint.on_train_begin()
+    model = make_model(built=False)
+    if backend == "jax":
+        fit(written, 1, model=model)
+        assert model.built
+    else:
+        with pytest.raises(ValueError, match=r"must be built .* no epoch left"):
+            fit(written, 1, model=model)
+
+
+def test_refuses_a_model_that_shapes_do_not_build(written):
+    class Picky(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(2)
+
+        def call(self, inputs):
+            raise NotImplementedError
+
+    model = Picky()
+    model.compile("sgd", "mse")
+    with pytest.raises((ValueError, RuntimeError), match=r"buil[td] .*before"):
+        fit(written, 2, model=model)
 
 
 def test_refuses_other_callbacks(written):

@@ -1,6 +1,8 @@
 """What is recorded while a model trains, and what a resumed run makes of it."""
 
+import copy
 import csv
+import pickle
 import sys
 
 import keras
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 
 from keras_lru import LRU
-from keras_lru.training import TrainingCheckpoint
+from keras_lru.training import TrainingCheckpoint, data_parallel
 from keras_lru.visualization import (
     SpectrumLogger,
     find_eigenvalues,
@@ -38,11 +40,12 @@ class Decay(keras.layers.Layer):
 NAMES = ["model/first", "model/second"]
 
 
-def make_model(**options):
-    layers = [keras.Input((4,)), Decay(name="first"), Decay(name="second")]
-    model = keras.Sequential(layers, name="model")
+def make_model(built=True, optimizer=None, **options):
+    layers = [Decay(name="first"), Decay(name="second")]
+    inputs = [keras.Input((4,))] if built else []
+    model = keras.Sequential([*inputs, *layers], name="model")
     # A rate at which every step shows.
-    model.compile(keras.optimizers.SGD(0.1), "mse", **options)
+    model.compile(optimizer or keras.optimizers.SGD(0.1), "mse", **options)
     return model
 
 
@@ -121,6 +124,66 @@ def test_batches_that_pass_together_are_recorded_once():
     assert steps(logger.records) == [0, 4, 6]
 
 
+def test_batches_that_are_not_there_are_not_counted():
+    logger = SpectrumLogger(every=1)
+    fit(make_model(steps_per_execution=3), logger)
+    # The second execution of an epoch has one batch left.
+    assert steps(logger.records) == [0, 3, 4, 7, 8]
+
+
+@pytest.mark.parametrize(("every", "expected"), [(3, [0, 3, 6]), ("epoch", [0, 4, 8])])
+def test_batches_are_counted_that_wait_for_an_update(every, expected):
+    optimizer = keras.optimizers.SGD(0.1, gradient_accumulation_steps=3)
+    if every == "epoch":
+        # As mixed precision does.
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    logger = SpectrumLogger(every=every)
+    fit(make_model(optimizer=optimizer), logger)
+    assert steps(logger.records) == expected
+
+
+def test_fit_may_build_the_model():
+    expected, logger = SpectrumLogger(), SpectrumLogger()
+    fit(make_model(), expected)
+    fit(make_model(built=False), logger)
+    assert logger.records == expected.records
+
+
+def test_fit_may_build_a_model_of_several_inputs():
+    class Sum(keras.Model):
+        def __init__(self):
+            super().__init__(name="model")
+            self.embedding = keras.layers.Embedding(3, 4)
+            self.first, self.second = Decay(name="first"), Decay(name="second")
+
+        def call(self, inputs, training=False):
+            embedded = self.embedding(inputs["tokens"])[:, 0]
+            return self.first(embedded) + self.second(inputs["floats"])
+
+    model, early, logger = Sum(), SpectrumLogger(), SpectrumLogger()
+    model.compile("sgd", "mse")
+    x = {"tokens": np.ones((8, 1), "int32"), "floats": X}
+    interruption = keras.callbacks.LambdaCallback(on_epoch_begin=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(x, Y, verbose=0, callbacks=[early, interruption])
+    recorded = list(early.records)
+    model.fit(x, Y, batch_size=4, verbose=0, callbacks=[logger])
+    assert steps(logger.records) == [0, 2]
+    # What waited in a training that never started isn't called in another.
+    assert early.records == recorded
+
+
+def interrupt(epoch, logs):
+    raise KeyboardInterrupt
+
+
+def test_training_on_all_devices_is_recorded():
+    with data_parallel():
+        logger = SpectrumLogger(every=3)
+        fit(make_model(), logger, epochs=1)
+    assert steps(logger.records) == [0, 3]
+
+
 def test_recording_does_not_change_the_training():
     losses = [
         fit(make_model(), *callbacks).history["loss"]
@@ -148,20 +211,21 @@ def test_csv_holds_the_records(tmp_path):
     assert steps(rows(path)) == [0, 4, 8]
 
 
-def run(folder, epochs, **options):
+def run(folder, epochs, built=True, **options):
     """A run that goes on where the last one was saved."""
     checkpoint = TrainingCheckpoint(folder / "training.npz")
     logger = SpectrumLogger(csv=folder / "spectrum.csv", append=True, **options)
     start = checkpoint.epoch
-    fit(make_model(), logger, checkpoint, epochs=epochs, initial_epoch=start)
+    fit(make_model(built), logger, checkpoint, epochs=epochs, initial_epoch=start)
 
 
 @pytest.mark.parametrize("every", ["epoch", 3])
 def test_a_resumed_run_goes_on_with_its_csv(tmp_path, every):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     run(whole, 3, every=every)
-    run(cut, 1, every=every)
-    run(cut, 3, every=every)
+    # Not built, `fit` does it: the weights come back before they are recorded.
+    run(cut, 1, every=every, built=every == 3)
+    run(cut, 3, every=every, built=every == 3)
     assert rows(cut / "spectrum.csv") == rows(whole / "spectrum.csv")
 
 
@@ -206,6 +270,19 @@ def test_tensorboard_gets_scalars_and_histograms(tmp_path):
         assert histogram[:, 2].sum() == 4
         assert histogram[0, 0] == pytest.approx(records[-1]["modulus_min"])
         assert histogram[-1, 1] == pytest.approx(records[-1]["modulus_max"])
+
+
+def test_copies_log_for_themselves(tmp_path):
+    original = SpectrumLogger(log_dir=tmp_path / "board", csv=tmp_path / "a.csv")
+    # As KerasTuner makes them, and one after a training that was interrupted.
+    first, second = copy.deepcopy([original, original])[0], pickle.dumps(original)
+    with pytest.raises(KeyboardInterrupt):
+        fit(make_model(), first, keras.callbacks.LambdaCallback(on_epoch_end=interrupt))
+    for logger in (pickle.loads(second), copy.copy(first)):
+        fit(make_model(), logger, epochs=1)
+        assert steps(logger.records)[-2:] == [0, 4]
+    assert original.records == []
+    assert len(list((tmp_path / "board").iterdir())) == 3
 
 
 def _array(event):

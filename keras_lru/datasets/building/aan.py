@@ -11,12 +11,13 @@ from keras_lru.datasets.building.fetched_files import (
     manual_dir,
     read_tsv,
 )
+from keras_lru.datasets.preparing import PreparesAlone
 
 # The label may be written as a float.
 _LABELS = {b"0": 0, b"1": 1, b"0.0": 0, b"1.0": 1}
 
 
-class LraAan(tfds.core.GeneratorBasedBuilder):
+class LraAan(PreparesAlone, tfds.core.GeneratorBasedBuilder):
     """Pairs of papers of the ACL Anthology Network: does one cite the other?
 
     The benchmark's files can't be downloaded by TFDS: `download_and_prepare` reads

@@ -4,16 +4,14 @@ import abc
 import dataclasses
 import hashlib
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import tensorflow_datasets as tfds
 
 from keras_lru.checks import check_non_negative_integer, check_positive_integer
 from keras_lru.datasets.generating.parallel import generate
+from keras_lru.datasets.preparing import PreparesAlone, local_root, locked
 
 SPLITS = ("train", "validation", "test")
 
@@ -71,6 +69,7 @@ class GeneratedConfig(tfds.core.BuilderConfig):
 
 
 class GeneratedBuilder(
+    PreparesAlone,
     tfds.core.GeneratorBasedBuilder,
     skip_registration=True,  # type: ignore[call-arg]
 ):
@@ -106,6 +105,9 @@ class GeneratedBuilder(
         if processes is not None:
             check_positive_integer("processes", processes)
         self._processes = processes
+        self._check_settings()
+
+    def _check_settings(self):
         wanted, found = self.builder_config.settings(), dict(self.info.metadata)
         if found != wanted:
             raise ValueError(
@@ -133,9 +135,17 @@ class GeneratedBuilder(
         )
         yield from enumerate(examples)
 
+    def download_and_prepare(self, **options):
+        """As TFDS's; what another process has prepared meanwhile is taken."""
+        super().download_and_prepare(**options)
+        self._check_settings()
+
     def _download_and_prepare(self, dl_manager, download_config):
-        super()._download_and_prepare(dl_manager, download_config)
-        shutil.rmtree(self._cache, ignore_errors=True)
+        # Datasets of other sizes have the same chunks.
+        cache = self._cache
+        with locked(cache.with_name(f".{cache.name}.lock"), self.info.full_name):
+            super()._download_and_prepare(dl_manager, download_config)
+            shutil.rmtree(cache, ignore_errors=True)
         # TFDS cleans up after an error, but not if it was killed.
         prepared = self.data_path
         for path in prepared.parent.glob(f"incomplete.*_{self.version}"):
@@ -150,7 +160,4 @@ class GeneratedBuilder(
             del settings[f"{split}_examples"]
         text = json.dumps([self.name, settings], sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-        root = os.fspath(self.data_dir_root)
-        if "://" in root:
-            root = tempfile.gettempdir()
-        return Path(root, self.name, f"generated_{self.version}_{digest}")
+        return local_root(self) / self.name / f"generated_{self.version}_{digest}"

@@ -2,6 +2,7 @@
 
 import numpy as np
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core import file_adapters
 
 from keras_lru.checks import check_choice
 from keras_lru.datasets.tasks import Task
@@ -61,6 +62,25 @@ def check_split(builder, task: Task, split: str) -> int:
             f"in {builder.info.full_name}"
         )
     return count
+
+
+def check_format(builder) -> None:
+    """Whether TensorFlow reads the files of a dataset.
+
+    Args:
+        builder: A prepared TFDS builder.
+
+    Raises:
+        ValueError: If they are ArrayRecord files.
+    """
+    file_format = builder.info.file_format
+    if file_format == file_adapters.FileFormat.ARRAY_RECORD:
+        raise ValueError(
+            "`data_dir` must hold files that TensorFlow reads, such as those that "
+            f"file_format='tfrecord' prepares. Received: {builder.info.full_name} in "
+            f"{builder.data_dir}, prepared with file_format={file_format.value!r}, "
+            "which only TFDS's `as_data_source` reads"
+        )
 
 
 def check_features(builder, task: Task) -> int | None:

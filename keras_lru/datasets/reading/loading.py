@@ -15,6 +15,7 @@ from keras_lru.datasets.reading.batched_dataset import make_dataset
 from keras_lru.datasets.reading.batches import Batches
 from keras_lru.datasets.reading.dataset_checks import (
     check_features,
+    check_format,
     check_split,
     tfds_split,
 )
@@ -102,9 +103,12 @@ def load(
 
     Raises:
         ValueError: If an argument is not as above, is meant for images and the task is
-            not, or the other way round; or if the dataset is not what the task says.
+            not, or the other way round; or if the dataset is not what the task says, or
+            in ArrayRecord files, which only `as_data_source` reads.
         FileNotFoundError: If the dataset is not prepared, and `download` is `False`;
             says how to prepare it.
+        OSError: If a file of the prepared dataset is missing or damaged; says which,
+            and how to prepare it again.
 
     References:
         [Tay et al., 2021](https://arxiv.org/abs/2011.04006);
@@ -170,6 +174,7 @@ def load(
 
     builder = prepared_builder(task, config, data_dir, download)
     check_split(builder, task, split)
+    check_format(builder)
     length = check_features(builder, task)
     if task.is_image:
         examples = read_images(

@@ -1,10 +1,11 @@
 """Where a task's examples lie, prepared by TFDS; if not, how to prepare them."""
 
-import shlex
-
 import tensorflow_datasets as tfds
 
+from keras_lru.datasets.preparing import prepare
+from keras_lru.datasets.reading.damage import make_builder
 from keras_lru.datasets.reading.dataset_checks import check_split, tfds_split
+from keras_lru.datasets.reading.how_to_prepare import how_to_prepare
 from keras_lru.datasets.tasks import Task, get_task
 
 
@@ -23,36 +24,19 @@ def prepared_builder(task: Task, config=None, data_dir=None, download: bool = Fa
     Raises:
         FileNotFoundError: If the dataset is not prepared, and `download` is `False`;
             says how to prepare it.
+        OSError: If it is prepared, and a file that describes it is missing or damaged;
+            says which.
     """
     name, _, default = task.dataset.partition("/")
-    builder = tfds.builder(name, config=config or default or None, data_dir=data_dir)
+    builder = make_builder(name, config or default or None, data_dir)
     if download:
-        builder.download_and_prepare()
+        prepare(builder)
     if not builder.is_prepared():
         raise FileNotFoundError(
             f"{builder.info.full_name} must be prepared in {builder.data_dir}. "
-            f"{_how_to_prepare(builder)}"
+            f"{how_to_prepare(builder)}"
         )
     return builder
-
-
-def _how_to_prepare(builder):
-    config = getattr(builder.builder_config, "name", None)
-    root = shlex.quote(str(builder.data_dir_root))
-    if not type(builder).__module__.startswith("keras_lru."):
-        name = f"{builder.name}/{config}" if config else builder.name
-        return (
-            f"`tfds.load({name!r}, data_dir={str(builder.data_dir_root)!r})` downloads "
-            "and prepares it, and so does `download=True`."
-        )
-    if config is not None and config not in builder.builder_configs:
-        return "`download=True` prepares it."
-    words = [f"python -m keras_lru.datasets {builder.name}"]
-    words += [f"--config {config}"] if config else []
-    command = " ".join([*words, "--data-dir", root])
-    manual = builder.MANUAL_DOWNLOAD_INSTRUCTIONS
-    manual = f" {manual}" if manual else ""
-    return f"`{command}` prepares it, and so does `download=True`.{manual}"
 
 
 def num_examples(
@@ -77,6 +61,7 @@ def num_examples(
     Raises:
         ValueError: If there is no such task or split.
         FileNotFoundError: If the dataset is not prepared.
+        OSError: If it is damaged.
     """
     task = get_task(task)
     tfds_split(task, split)

@@ -7,6 +7,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from keras_lru.datasets.generating.seeding import permutation
+from keras_lru.datasets.reading.damage import naming_damage
 from keras_lru.datasets.reading.dataset_checks import tfds_split
 from keras_lru.datasets.reading.ragged_sequences import RaggedSequences
 from keras_lru.datasets.tasks import Task
@@ -59,6 +60,7 @@ def read_images(
     Raises:
         ValueError: If `downsample` doesn't divide the images' sides, or if targets are
             not below `task.num_classes`.
+        OSError: If a file of the split is missing or damaged.
     """
     (key,) = task.keys
     height, width, _ = builder.info.features[key].shape
@@ -82,14 +84,15 @@ def read_images(
         pixels = images.astype(np.uint8).reshape(len(images), length, -1)
         return pixels[:, order].reshape(len(images) * length, -1)
 
-    batches = _read(builder, task, split).batch(_READ_AT_ONCE)
-    steps, targets = zip(
-        *(
-            (to_pixels(batch[key]), batch[task.target_key])
-            for batch in batches.as_numpy_iterator()
-        ),
-        strict=True,
-    )
+    with naming_damage(builder, tfds_split(task, split)):
+        batches = _read(builder, task, split).batch(_READ_AT_ONCE)
+        steps, targets = zip(
+            *(
+                (to_pixels(batch[key]), batch[task.target_key])
+                for batch in batches.as_numpy_iterator()
+            ),
+            strict=True,
+        )
     targets = _to_targets(np.concatenate(targets), task)
     lengths = np.full(len(targets), length)
     return Examples((RaggedSequences(np.concatenate(steps), lengths),), targets)
@@ -111,6 +114,7 @@ def read_sequences(builder, task: Task, split: str, max_length: int) -> Examples
     Raises:
         ValueError: If tokens are not below `task.vocabulary_size`, classes not below
             `task.num_classes`, or if an example has more targets than steps, or fewer.
+        OSError: If a file of the split is missing or damaged.
     """
     end = [] if task.end_token is None else [task.end_token]
 
@@ -133,8 +137,9 @@ def read_sequences(builder, task: Task, split: str, max_length: int) -> Examples
             return _below(values, "vocabulary_size", task.vocabulary_size)
         return values.astype(np.float32, copy=False).reshape(-1, task.features)
 
-    examples = _read(builder, task, split).map(to_columns, tf.data.AUTOTUNE)
-    *columns, targets = zip(*examples.ragged_batch(_READ_AT_ONCE), strict=True)
+    with naming_damage(builder, tfds_split(task, split)):
+        examples = _read(builder, task, split).map(to_columns, tf.data.AUTOTUNE)
+        *columns, targets = zip(*examples.ragged_batch(_READ_AT_ONCE), strict=True)
     padding = task.padding
     sequences = tuple(_end_to_end(column, to_steps, padding) for column in columns)
     if not task.per_step:

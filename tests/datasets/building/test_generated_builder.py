@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,7 @@ def content(builder):
 
 
 def leftovers(data_dir):
-    names = ("incomplete.*", "generated_*", "*.chunk*")
+    names = ("incomplete.*", "generated_*", "*.chunk*", "*.lock")
     return [path for name in names for path in data_dir.rglob(name)]
 
 
@@ -137,7 +138,7 @@ def test_killed_preparation_never_looks_whole_and_goes_on(tmp_path, chunks):
     assert not builder.data_path.exists()
     with pytest.raises(AssertionError, match="could not find data"):
         builder.as_dataset(split="train")
-    assert len(leftovers(tmp_path)) == 1 + 1 + 3
+    assert len(leftovers(tmp_path)) == 1 + 1 + 3 + 2
 
     builder.download_and_prepare()
     assert chunks == [("validation", range(5)), ("test", range(5))]
@@ -145,6 +146,28 @@ def test_killed_preparation_never_looks_whole_and_goes_on(tmp_path, chunks):
     whole.download_and_prepare()
     assert content(builder) == content(whole)
     assert leftovers(tmp_path) == []
+
+
+def test_builders_that_prepare_at_once_do_it_once(tmp_path, chunks):
+    # Two of one dataset, and one whose chunks are the beginning of theirs.
+    builders = [make(tmp_path, train_examples=count) for count in (50, 50, 30)]
+    with ThreadPoolExecutor(3) as threads:
+        for _ in threads.map(LraListops.download_and_prepare, builders):
+            pass
+    counts = [builder.info.splits["train"].num_examples for builder in builders]
+    assert counts == [50, 50, 30]
+    # The smaller one makes three of its own, or takes the first of the larger.
+    assert len(chunks) in (5 + 3, 5 + 4)
+    assert content(builders[0]) == content(builders[1])
+    assert len(builders[1].as_dataset(split="train")) == 50
+    assert leftovers(tmp_path) == []
+
+
+def test_other_settings_under_a_name_are_refused_after_the_wait(tmp_path):
+    builders = [make(tmp_path, name="mine", seed=seed) for seed in (0, 1)]
+    builders[0].download_and_prepare()
+    with pytest.raises(ValueError, match="`config` must have a name of its own"):
+        builders[1].download_and_prepare()
 
 
 def test_chunks_of_other_settings_are_not_used(tmp_path, chunks, monkeypatch):
