@@ -30,6 +30,15 @@ WITHOUT_BACKEND = [
 ]
 
 
+def pytest_configure(config):
+    """Compile what the fast tests run without optimizing its machine code.
+
+    That takes half of their time; the slow tests run what users run.
+    """
+    if config.getoption("markexpr") == "not slow":
+        os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
+
 def pytest_collection_modifyitems(config, items):
     """Leave out of the second backend's suite what no backend runs in."""
     if keras.backend.backend() == "jax":
