@@ -86,8 +86,7 @@ class Problem:
             d_a[:, t] = earlier[t].conj() * adjoint
             d_b[:, t] = adjoint
             adjoint = a[:, t].conj() * adjoint
-        # Terms of a sum may cancel. In each are states and adjoints, of which a rounding
-        # of `a` changes so much.
+        # Terms of a sum may cancel, and rounding `a` changes that much of each.
         terms = np.abs(d_a) * 1.2e-7 / (1 - np.abs(self.a))
         self.rounding = 0.0 if varies else terms.sum((0, 1)).max()
         d_a = flip(d_a, axis=1) if varies else d_a.sum((0, 1))
