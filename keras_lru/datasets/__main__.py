@@ -5,6 +5,7 @@ Interrupted or killed, it goes on where it was when it is started again.
 
 import argparse
 import dataclasses
+import os
 import sys
 
 import tensorflow_datasets as tfds
@@ -77,8 +78,13 @@ def make_parser():
     )
     parser.add_argument("--seed", type=int, help="default: 0")
     parser.add_argument("--processes", type=int, help="default: one per core")
-    parser.add_argument("--data-dir", help="where prepared data lies; TFDS's default")
-    parser.add_argument("--manual-dir", help="where files lie that you have fetched")
+    home = {"type": os.path.expanduser}
+    parser.add_argument(
+        "--data-dir", **home, help="where prepared data lies; TFDS's default"
+    )
+    parser.add_argument(
+        "--manual-dir", **home, help="where files lie that you have fetched"
+    )
     return parser
 
 

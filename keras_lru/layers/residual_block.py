@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_lru.checks import check_choice, check_fraction
+from keras_lru.checks import check_choice, check_fraction, check_real
 from keras_lru.initializers.seeds import check_seed, derive_seed
 from keras_lru.layers.activations import get_activation
 from keras_lru.layers.arguments import ActivationLike
@@ -215,6 +215,7 @@ class ResidualBlock(keras.layers.Layer):
 
     def call(self, inputs, training=None, mask=None):
         """Runs the block on `(batch, time, features)`."""
+        check_real("inputs", inputs)
         mask = mask_of_steps(mask)
         x = self._normalize(inputs, training, mask) if self.prenorm else inputs
         x = self._recur(x, mask)

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_lru.checks import check_positive_integer
+from keras_lru.checks import check_positive_integer, check_real
 from keras_lru.initializers.seeds import check_seed, derive_seed
 from keras_lru.layers.activations import get_activation
 from keras_lru.layers.arguments import ActivationLike
@@ -214,6 +214,7 @@ class LRUBackbone(SequenceModel):
 
     def call(self, inputs, training=None, mask=None):
         """Runs the encoder and the blocks."""
+        check_real("inputs", inputs)
         mask = self.compute_mask(inputs, mask)
         x = self.encoder(inputs)
         for block in self.blocks:

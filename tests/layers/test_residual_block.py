@@ -7,6 +7,7 @@ from keras_lru.initializers.seeds import derive_seed
 from keras_lru.layers.lru import LRU
 from keras_lru.layers.residual_block import ResidualBlock
 from keras_lru.layers.serialization import reseed
+from keras_lru.models.backbone import LRUBackbone
 
 from ..cases import combinations
 
@@ -459,6 +460,14 @@ def test_recurrence_must_keep_the_features():
     block = ResidualBlock(wide)
     with pytest.raises(ValueError, match=r"`recurrence` must return as many .*, 5\)"):
         block.build((None, None, FEATURES))
+
+
+def test_complex_inputs():
+    x = np.ones((2, 5, 4)) + 1j
+    block = ResidualBlock(LRU(4, return_sequences=True))
+    for layer in (block, LRUBackbone(depth=1, units=4, state_size=4)):
+        with pytest.raises(ValueError, match=r"`inputs` must be real.*complex"):
+            layer(x)
 
 
 @pytest.mark.parametrize("shape", [(None, None, None), (None, FEATURES)])

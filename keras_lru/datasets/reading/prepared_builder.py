@@ -1,5 +1,7 @@
 """Where a task's examples lie, prepared by TFDS; if not, how to prepare them."""
 
+import os
+
 import tensorflow_datasets as tfds
 
 from keras_lru.datasets.preparing import prepare
@@ -28,6 +30,8 @@ def prepared_builder(task: Task, config=None, data_dir=None, download: bool = Fa
             says which.
     """
     name, _, default = task.dataset.partition("/")
+    # TFDS would make a folder named `~`.
+    data_dir = None if data_dir is None else os.path.expanduser(data_dir)
     builder = make_builder(name, config or default or None, data_dir)
     if download:
         prepare(builder)

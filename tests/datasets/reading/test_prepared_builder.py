@@ -90,3 +90,8 @@ def test_config_of_a_task_gives_way_to_another(tmp_path):
     task = dataclasses.replace(TEXTS, dataset="copy_memory/delay_100")
     assert "--config delay_100 " in missing(task, data_dir=tmp_path)
     assert "--config delay_200 " in missing(task, "delay_200", tmp_path)
+
+
+def test_the_home_folder_may_be_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert f"{tmp_path}/my-data" in missing("listops", data_dir="~/my-data")
