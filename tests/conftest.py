@@ -5,6 +5,9 @@ import tempfile
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# The machine code of many small programs: optimizing it takes longer than running it.
+# Scripts that tests start, examples say, run as they do for their users.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     # Tests compile the same small programs again and again, in every process.
     _compiled = tempfile.TemporaryDirectory(prefix="keras_lru_compiled_")
@@ -28,15 +31,6 @@ WITHOUT_BACKEND = [
         "tests/test_project_files.py",
     )
 ]
-
-
-def pytest_configure(config):
-    """Compile what the fast tests run without optimizing its machine code.
-
-    That takes half of their time; the slow tests run what users run.
-    """
-    if config.getoption("markexpr") == "not slow":
-        os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 
 def pytest_collection_modifyitems(config, items):
