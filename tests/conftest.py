@@ -6,7 +6,7 @@ import tempfile
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # The machine code of many small programs: optimizing it takes longer than running it.
-# Scripts that tests start, examples say, run as they do for their users.
+# Examples that run in a process of their own run as for their users.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     # Tests compile the same small programs again and again, in every process.
