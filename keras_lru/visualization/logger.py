@@ -29,8 +29,9 @@ class SpectrumLogger(keras.callbacks.Callback):
     `ln 2 / −ln|λ|` and of the phase |arg λ|. The first record is of the initial
     weights. `keras_lru.visualization.plot_spectrum_history` draws them.
 
-    A search with KerasTuner gives each trial a copy: all write to the same folder, and
-    `csv` holds the last trial's rows.
+    A search with KerasTuner gives each trial a copy. Of an `LRUHyperModel` each logs to
+    a folder of its own in `log_dir`, of others all to the same; `csv` holds the last
+    trial's rows.
 
     Args:
         log_dir: Folder for TensorBoard: the numbers as scalars, and histograms of |λ|,
