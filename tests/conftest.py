@@ -15,10 +15,12 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
+import gc
 import pathlib
 
-import keras
 import pytest
+
+# Keras is imported where it is used: xdist's own process would only start later.
 
 # No Keras runs in these: once is enough, with the suite of the first backend.
 WITHOUT_BACKEND = [
@@ -35,6 +37,8 @@ WITHOUT_BACKEND = [
 
 def pytest_collection_modifyitems(config, items):
     """Leave out of the second backend's suite what no backend runs in."""
+    import keras
+
     if keras.backend.backend() == "jax":
         return
     left_out = [
@@ -46,9 +50,19 @@ def pytest_collection_modifyitems(config, items):
     items[:] = [item for item in items if item not in left_out]
 
 
+def pytest_collection_finish(session):
+    """Take what has been imported out of the sight of the garbage collector."""
+    gc.collect()
+    gc.freeze()
+    # Tracing makes objects by the thousand that live as long as a program.
+    gc.set_threshold(20_000, 20, 20)
+
+
 @pytest.fixture(autouse=True)
 def _reproducible():
     """Same seed, same global dtype policy, no leftover graph, for every test."""
+    import keras
+
     # Collecting garbage takes half a second, more than most tests.
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(0)
@@ -59,4 +73,6 @@ def _reproducible():
 
 @pytest.fixture
 def backend():
+    import keras
+
     return keras.backend.backend()

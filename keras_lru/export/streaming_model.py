@@ -3,8 +3,10 @@
 import contextlib
 from functools import partial
 
+import keras
 from keras import ops, tree
 
+from keras_lru.backend import compiled
 from keras_lru.export import keras_layers, trial
 from keras_lru.export.layer_names import named_layers
 from keras_lru.export.layer_states import CannotStreamError, LayerStates
@@ -102,14 +104,12 @@ class StreamingModel:
 
     def _try(self, inputs):
         """Finds the initial states, and which outputs have a time axis."""
-        whole = self._outputs_of_layers(
-            inputs, lambda name, layer, args, kwargs: layer.call(*args, **kwargs)
-        )
-        states, initial = {}, {}
-        pieces = [
-            self._outputs_of_layers(piece, self._call_in_stream(states, initial))
-            for piece in trial.cut(inputs)
-        ]
+        whole, *_ = self._outputs_of_layers(inputs)
+        states, initial, pieces = {}, {}, []
+        for piece in trial.cut(inputs):
+            outputs, states, found = self._outputs_of_layers(piece, states)
+            pieces.append(outputs)
+            initial = initial or found
         self.initial_state = {
             state: self._row(name, state, value)
             for name, states in initial.items()
@@ -138,21 +138,44 @@ class StreamingModel:
                         name, "in pieces its outputs are not those of the whole"
                     )
 
-    def _outputs_of_layers(self, inputs, call):
-        """Runs the model with `call` for all layers: `[(name, [output, …]), …]`."""
-        recorded = []
+    def _outputs_of_layers(self, inputs, states=None):
+        """Runs the model once, on a whole sequence or on a piece of one.
 
-        def record(name, layer, args, kwargs):
-            outputs = call(name, layer, args, kwargs)
-            arrays = [
-                ops.convert_to_numpy(x).astype("float64") for x in tree.flatten(outputs)
-            ]
-            recorded.append((name, arrays))
-            return outputs
+        Args:
+            inputs: The model's inputs.
+            states: The states before a piece; `None` for a whole sequence.
 
-        with _calls_replaced(self._layers, record):
-            self.model(inputs, training=False)
-        return recorded
+        Returns:
+            `[(name, [output, …]), …]`, the outputs of all layers in the order of their
+            calls; the states afterwards, and the initial ones, by layers.
+        """
+        names, variables = [], self.model.variables
+
+        def run(values, inputs, states):
+            initial, outputs = {}, []
+            if states is None:
+                call = _call_as_ever
+            else:
+                call = self._call_in_stream(states, initial)
+
+            def record(name, layer, args, kwargs):
+                output = call(name, layer, args, kwargs)
+                names.append(name)
+                outputs.append(tree.flatten(output))
+                return output
+
+            scope = keras.StatelessScope(zip(variables, values, strict=True))
+            with scope, _calls_replaced(self._layers, record):
+                self.model(inputs, training=False)
+            return outputs, states, initial
+
+        values = [variable.value for variable in variables]
+        outputs, states, initial = compiled(run)(values, inputs, states)
+        outputs = [
+            [ops.convert_to_numpy(x).astype("float64") for x in flat]
+            for flat in outputs
+        ]
+        return list(zip(names, outputs, strict=True)), states, initial
 
     def _error(self, name, reason):
         return ValueError(
@@ -160,6 +183,11 @@ class StreamingModel:
             f"model={self.model.name!r}, where layer {name!r} "
             f"({type(self._layers[name]).__name__}) stands in the way: {reason}"
         )
+
+
+def _call_as_ever(name, layer, args, kwargs):
+    del name
+    return layer.call(*args, **kwargs)
 
 
 @contextlib.contextmanager

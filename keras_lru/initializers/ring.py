@@ -14,6 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_lru.backend import compiled
 from keras_lru.checks import check_choice, is_number
 from keras_lru.initializers.seeds import check_seed, draw_seed
 
@@ -48,6 +49,28 @@ def check_max_phase(max_phase):
         )
 
 
+# Each is one program: compiling an operation alone takes as long as all of them.
+
+
+@compiled
+def _between(u, span, outside):
+    return ops.clip(outside + u * span, _EPSILON, 1.0)
+
+
+@compiled
+def _magnitude(one_minus_square, *, form):
+    square = ops.maximum(1.0 - one_minus_square, _SMALLEST_SQUARE)
+    # log1p keeps the digits near the unit circle, log those near the origin.
+    nu = ops.where(
+        one_minus_square < 0.5,
+        -0.5 * ops.log1p(-ops.minimum(one_minus_square, 0.5)),
+        -0.5 * ops.log(square),
+    )
+    if form == "nu":
+        return nu
+    return ops.log(nu) if form == "log_nu" else ops.exp(-nu)
+
+
 class _Ring(keras.initializers.Initializer):
     """A ring, a seed, and the distance of each eigenvalue from the unit circle."""
 
@@ -63,7 +86,7 @@ class _Ring(keras.initializers.Initializer):
         u = keras.random.uniform(shape, seed=self._drawn_seed, dtype=dtype or "float32")
         span = (self.r_max - self.r_min) * (self.r_max + self.r_min)
         outside = (1.0 - self.r_max) * (1.0 + self.r_max)
-        return ops.clip(outside + u * span, _EPSILON, 1.0)
+        return _between(u, span, outside)
 
     def get_config(self):
         return {"r_min": self.r_min, "r_max": self.r_max, "seed": self.seed}
@@ -113,17 +136,7 @@ class RingMagnitude(_Ring):
         self.form = form
 
     def __call__(self, shape, dtype=None):
-        one_minus_square = self._one_minus_square(shape, dtype)
-        square = ops.maximum(1.0 - one_minus_square, _SMALLEST_SQUARE)
-        # log1p keeps the digits near the unit circle, log those near the origin.
-        nu = ops.where(
-            one_minus_square < 0.5,
-            -0.5 * ops.log1p(-ops.minimum(one_minus_square, 0.5)),
-            -0.5 * ops.log(square),
-        )
-        if self.form == "nu":
-            return nu
-        return ops.log(nu) if self.form == "log_nu" else ops.exp(-nu)
+        return _magnitude(self._one_minus_square(shape, dtype), form=self.form)
 
     def get_config(self):
         return {**super().get_config(), "form": self.form}

@@ -143,7 +143,9 @@ def _compiled_tensorflow(function, mode, timed, static):
         return values, gradients
 
     if mode != "eager":
-        run = tf.function(run, jit_compile=mode.startswith("xla"))
+        # Keras's functions convert control flow where XLA does not compile them.
+        xla = mode.startswith("xla")
+        run = tf.function(run, jit_compile=xla, autograph=not xla)
 
     traces = {}
 
