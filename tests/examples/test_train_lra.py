@@ -17,13 +17,13 @@ from tests.examples.running import EXAMPLES, run_here, run_process
 SCRIPT = EXAMPLES / "train_lra.py"
 SMALL = ("units=8", "state_size=8", "depth=1", "config=tiny", "batch_size=20")
 STEPS = ("--steps", "80", "--validate-every", "20")
-# Four CPU devices, on both backends, before either starts.
-FOUR_DEVICES = """
+# Two CPU devices, on both backends, before either starts.
+TWO_DEVICES = """
 import os, runpy, sys
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
 import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
-virtual = [tf.config.LogicalDeviceConfiguration()] * 4
+virtual = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(cpu, virtual)
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
@@ -108,7 +108,7 @@ def test_killed_and_resumed_it_ends_the_same(whole, arguments, tmp_path):
 def test_devices_that_share_batches_train_the_same(whole, arguments, tmp_path):
     folder = tmp_path / "run"
     words = [*arguments, "--distribute", "--output-dir", folder]
-    process = run_process("-c", FOUR_DEVICES, SCRIPT, *words)
+    process = run_process("-c", TWO_DEVICES, SCRIPT, *words)
     assert process.returncode == 0, process.stderr
     shared, alone = rows(folder), rows(whole)
     # float32 sums in another order, through 80 steps of Adam.
