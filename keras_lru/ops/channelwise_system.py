@@ -39,7 +39,6 @@ class ChannelwiseSystem(DiagonalSystem):
             check_shape("C", x, (H, N // H))
         if self.D is not None:
             check_shape("D", self.D, (H,))
-        self._tables: dict[int, Complex] = {}
 
     def resolve_block_size(self, block_size: int | str, length: int | None) -> int:
         return resolve_channelwise_block_size(block_size, length)
@@ -71,12 +70,6 @@ class ChannelwiseSystem(DiagonalSystem):
         state = ops.reshape(state, (-1, *C.shape))
         output = self._product("bphn,phn->bh", state, C)
         return output + feed_through(inputs, self.D, self.compute_dtype)
-
-    def _powers(self, T):
-        """Λ^0 … Λ^T, made once, of which each product takes its own."""
-        if T not in self._tables:
-            self._tables[T] = self.polar.powers(range(T + 1))
-        return self._tables[T]
 
     def _steps(self, blocks, T):
         return ops.reshape(blocks, (*ops.shape(blocks)[:2], T, self.input_dim))

@@ -86,7 +86,8 @@ class Polar(NamedTuple):
         powers = _unit(self.angle, j).map(lambda x: modulus * x)
         # One tensor, seen in another shape: the sines are then computed once, where XLA
         # on a CPU would compute them in every product, for each number of B and C.
-        return unpack(pack(powers)[:, None]).map(lambda x: x[:, 0])
+        powers = unpack(ops.expand_dims(pack(powers), 1))
+        return powers.map(lambda x: ops.squeeze(x, 1))
 
 
 def _unit(angle, exponent):

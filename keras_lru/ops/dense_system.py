@@ -50,16 +50,16 @@ class DenseSystem(DiagonalSystem):
     def read(self, blocks: Tensor, T: int) -> Tensor:
         W = pack(self.B)
         if T > 1:
-            powers = self.polar.powers(range(T - 1, -1, -1))
-            W = pack(powers.map(lambda x: x[:, None]) * self.B)
+            powers = self._powers(T).map(lambda x: ops.flip(x[:-1], axis=0))
+            W = pack(powers.map(lambda x: ops.expand_dims(x, 1)) * self.B)
             W = ops.reshape(W, (T * self.input_dim, 2 * self.state_size))
         return ops.cast(self._product(blocks, W), self.dtype)
 
     def write(self, blocks: Tensor, before: Tensor, last: Tensor, T: int) -> Tensor:
         if T == 1:
             return self.output(states_after(before, last), blocks)
-        powers = self.polar.powers(range(1, T + 1))
-        V = powers.map(lambda x: x[..., None]) * self.C
+        powers = self._powers(T).map(lambda x: x[1:])
+        V = powers.map(lambda x: ops.expand_dims(x, -1)) * self.C
         V = ops.concatenate([V.real, -V.imag], axis=1)
         V = ops.reshape(
             ops.transpose(V, (1, 0, 2)), (2 * self.state_size, T * self.output_dim)
@@ -76,8 +76,8 @@ class DenseSystem(DiagonalSystem):
 
     def _kernel(self, T):
         """K: the block Toeplitz matrix `(T · input_dim, T · output_dim)`."""
-        powers = self.polar.powers(range(T))
-        B = pack(powers.map(lambda x: x[:, None]) * self.B)
+        powers = self._powers(T).map(lambda x: x[:-1])
+        B = pack(powers.map(lambda x: ops.expand_dims(x, 1)) * self.B)
         taps = ops.matmul(B, self._readout())
         if self.D is not None:
             D = self.D

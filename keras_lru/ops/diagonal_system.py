@@ -73,6 +73,7 @@ class DiagonalSystem(System):
         self.C = Complex(*(ops.cast(x, self.dtype) for x in C))
         self.D = None if D is None else ops.cast(D, self.dtype)
         self.compute_dtype = compute_dtype
+        self._tables: dict[int, Complex] = {}
 
     @abstractmethod
     def resolve_block_size(self, block_size: int | str, length: int | None) -> int:
@@ -148,9 +149,8 @@ class DiagonalSystem(System):
             return outputs, unpack(initial)
 
         blocks = _into_blocks(inputs, T)
-        before, last = states_before(
-            Coefficient.of(self.polar, T), self.read(blocks, T), initial, scan
-        )
+        a = Coefficient(self._powers(T).map(lambda x: x[T]), self.polar, T)
+        before, last = states_before(a, self.read(blocks, T), initial, scan)
         final = last
         if lengths is not None or length is None or length % T:
             if lengths is None:
@@ -163,6 +163,12 @@ class DiagonalSystem(System):
         else:
             outputs = self._last_output(blocks, final, lengths, T)
         return outputs, unpack(final)
+
+    def _powers(self, T):
+        """Λ^0 … Λ^T, made once, of which each product takes its own."""
+        if T not in self._tables:
+            self._tables[T] = self.polar.powers(range(T + 1))
+        return self._tables[T]
 
     def _initial(self, initial_state, inputs):
         """The initial state, packed."""
@@ -192,8 +198,7 @@ class DiagonalSystem(System):
             ops.zeros_like(steps),
         )
         added = self.read(ops.reshape(steps, (-1, 1, T * self.input_dim)), T)[:, 0]
-        powers = self.polar.powers(range(T))
-        decay = powers.map(lambda x: ops.take(x, rest, axis=0))
+        decay = self._powers(T).map(lambda x: ops.take(x, rest, axis=0))
         return pack(decay * unpack(state) + unpack(added))
 
     def _last_output(self, blocks, state, lengths, T):

@@ -44,16 +44,6 @@ class Coefficient(NamedTuple):
     polar: Polar
     stride: int = 1
 
-    @classmethod
-    def of(cls, polar: Polar, stride: int = 1) -> "Coefficient":
-        """The coefficient `polar ** stride`."""
-        return cls(polar.power(stride), polar, stride)
-
-    def power(self, exponent: int) -> "Coefficient":
-        """The coefficient to the power of a positive integer."""
-        value = self.powers([exponent]).map(lambda x: x[0])
-        return Coefficient(value, self.polar, exponent * self.stride)
-
     def powers(self, exponents: Sequence[int]) -> Complex:
         """Powers by positive integers, `(len(exponents), n)`."""
         return self.polar.powers(exponents, self.stride)
@@ -194,11 +184,14 @@ def _in_chunks(a, b, state, reverse, size, scan_chunks):
     inside = [local]
     for x in rest:
         inside.append(step(inside[-1], x))
-    before, _ = scan_chunks(a.power(size), inside[-1], state, reverse)
+    powers = a.powers(range(1, size + 1))
+    whole = powers.map(lambda x: x[-1])
+    a_chunk = Coefficient(whole, a.polar, size * a.stride)
+    before, _ = scan_chunks(a_chunk, inside[-1], state, reverse)
     # What a chunk starts from decays inside it.
     swapped = _swap(before)
     steps = [before]
-    factors = _factor(a.powers(range(1, size)))
+    factors = _factor(powers.map(lambda x: x[:-1]))
     factors = (ops.unstack(x, size - 1) for x in factors)
     for x, direct, cross in zip(inside, *factors, strict=False):
         steps.append(x + direct * before + cross * swapped)

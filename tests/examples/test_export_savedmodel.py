@@ -31,7 +31,7 @@ def stream(monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_exports_and_streams(tmp_path, monkeypatch, capsys, stream):
-    words = ["--epochs", 3, "--output-dir", tmp_path]
+    words = ["--epochs", 1, "--output-dir", tmp_path]
     run_here(monkeypatch, EXAMPLES / "export_savedmodel.py", *words)
     differences = re.findall(
         r"By (\w+): .*difference ([\d.e+-]+)", capsys.readouterr().out
