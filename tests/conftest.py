@@ -6,7 +6,6 @@ import tempfile
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # The machine code of many small programs: optimizing it takes longer than running it.
-# Examples that run in a process of their own run as for their users.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     # Tests compile the same small programs again and again, in every process.
@@ -54,7 +53,7 @@ def pytest_collection_finish(session):
     gc.collect()
     gc.freeze()
     # Tracing makes objects by the thousand that live as long as a program.
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(50_000, 20, 100)
 
 
 @pytest.fixture(autouse=True)

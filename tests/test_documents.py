@@ -8,10 +8,13 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-# Searches, models that are served, data that are generated, long sequences.
+# Trainings, searches, models that are served, data that are generated.
 SLOW = [
     f"docs/{name}.md"
-    for name in ("datasets", "export", "figures", "long-sequences", "tuning")
+    for name in (
+        *("datasets", "export", "figures", "getting-started", "long-sequences"),
+        "tuning",
+    )
 ]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 

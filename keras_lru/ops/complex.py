@@ -75,13 +75,15 @@ class Polar(NamedTuple):
             exponents: Non-negative integers `j`.
             stride: Positive integer.
         """
-        largest = max(exponents, default=0)
-        if stride * largest > _MAX_POLAR_EXPONENT:
-            table = _products(self.power(stride), largest)
-            index = np.asarray(exponents, "int32")
-            return table.map(lambda x: ops.take(x, index, axis=0))
-        j = stride * np.asarray(exponents)[:, None]
-        j = ops.convert_to_tensor(j, dtype=self.log_modulus.dtype)
+        steps = np.asarray(exponents, "int32")
+        if stride > _MAX_POLAR_EXPONENT:
+            return _table(self.power(stride), steps)
+        steps = stride * steps
+        if steps.max(initial=0) > _MAX_POLAR_EXPONENT:
+            many, few = np.divmod(steps, _MAX_POLAR_EXPONENT)
+            root = self.power(_MAX_POLAR_EXPONENT)
+            return self.powers(few.tolist()) * _table(root, many)
+        j = ops.convert_to_tensor(steps[:, None], dtype=self.log_modulus.dtype)
         modulus = ops.exp(j * self.log_modulus)
         powers = _unit(self.angle, j).map(lambda x: modulus * x)
         # One tensor, seen in another shape: the sines are then computed once, where XLA
@@ -101,14 +103,14 @@ def _unit(angle, exponent):
     )
 
 
-def _products(a, largest):
-    """The powers 0 … `largest` of `a`, each of few products."""
+def _table(a, exponents):
+    """Powers of `a` by non-negative integers, each of few products."""
     factor = a.map(lambda x: x[None])
     table = Complex(ops.ones_like(factor.real), ops.zeros_like(factor.imag))
-    while table.real.shape[0] <= largest:
+    while table.real.shape[0] <= exponents.max():
         table = Complex(*map(ops.concatenate, zip(table, factor * table, strict=True)))
         factor = factor * factor
-    return table
+    return table.map(lambda x: ops.take(x, exponents, axis=0))
 
 
 def to_polar(z: Complex) -> Polar:

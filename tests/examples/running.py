@@ -23,8 +23,7 @@ def run_here(monkeypatch, script, *arguments):
 
 def run_process(*command, environment=None, **options):
     """Runs Python on `command`; `environment` names variables, None for those unset."""
-    # `XLA_FLAGS` are for tests, which compile more than they run.
-    variables = {**os.environ, "XLA_FLAGS": "", **(environment or {})}
+    variables = {**os.environ, **(environment or {})}
     return subprocess.run(
         [sys.executable, *map(str, command)],
         env={name: value for name, value in variables.items() if value is not None},

@@ -20,7 +20,7 @@ STEPS = ("--steps", "80", "--validate-every", "20")
 # Two CPU devices, on both backends, before either starts.
 TWO_DEVICES = """
 import os, runpy, sys
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+os.environ["XLA_FLAGS"] += " --xla_force_host_platform_device_count=2"
 import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 virtual = [tf.config.LogicalDeviceConfiguration()] * 2

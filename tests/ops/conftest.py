@@ -143,9 +143,9 @@ def _compiled_tensorflow(function, mode, timed, static):
         return values, gradients
 
     if mode != "eager":
-        # Keras's functions convert control flow where XLA does not compile them.
-        xla = mode.startswith("xla")
-        run = tf.function(run, jit_compile=xla, autograph=not xla)
+        # With and without control flow being converted.
+        xla, autograph = mode.startswith("xla"), mode == "graph"
+        run = tf.function(run, jit_compile=xla, autograph=autograph)
 
     traces = {}
 

@@ -95,6 +95,15 @@ def test_powers_are_the_power_of_each_exponent():
             np.testing.assert_allclose(row, joined(polar.power(j)), atol=1e-7)
 
 
+def test_large_powers_beside_small_ones_are_as_exact():
+    polar = eigenvalues(low=0.9999)
+    exponents = [*range(0, 1025, 128), 1023]
+    actual = joined(polar.powers(exponents))
+    expected = np.stack([exact_power(*polar, j) for j in exponents])
+    # As above for 1 000; of products of the first power it would be 1 000 roundings.
+    assert (np.abs(actual - expected) / np.abs(expected)).max() <= 4e-6
+
+
 def both_parts(log_modulus, angle, exponent):
     return Polar(log_modulus, angle).power(exponent)
 
