@@ -53,7 +53,7 @@ def pytest_collection_finish(session):
     gc.collect()
     gc.freeze()
     # Tracing makes objects by the thousand that live as long as a program.
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.fixture(autouse=True)

@@ -83,6 +83,17 @@ class Unwilling(Difference):
     cannot_stream = "it needs to be asked nicely"
 
 
+class Counting(Difference):
+    """It counts its calls."""
+
+    def build(self, input_shape):
+        self.calls = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+    def call(self, inputs):
+        self.calls.assign_add(1.0)
+        return super().call(inputs)
+
+
 def stack(layer):
     return built(keras.Sequential([layer, LRU(3, return_sequences=True)]), features)
 
@@ -108,6 +119,16 @@ def test_layers_inside_of_an_own_layer_are_its_own_affair():
     model = stack(CausalConvolution(name="mine"))
     stream = StreamingModel(model, recorded_signature(model))
     assert stream.initial_state["mine_window"].shape == (2, 3)
+
+
+def test_trying_leaves_a_model_as_it_was():
+    layer = Counting()
+    model = stack(layer)
+    before = float(layer.calls.value)
+    StreamingModel(model, recorded_signature(model))
+    assert float(layer.calls.value) == before
+    model(features(2, 5))
+    assert float(layer.calls.value) == before + 1
 
 
 @pytest.mark.parametrize(
