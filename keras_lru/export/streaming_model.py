@@ -104,10 +104,11 @@ class StreamingModel:
 
     def _try(self, inputs):
         """Finds the initial states, and which outputs have a time axis."""
-        whole, *_ = self._outputs_of_layers(inputs)
+        whole, *_ = self._outputs_of_layers(in_stream=False)(inputs, {})
+        run_piece = self._outputs_of_layers(in_stream=True)
         states, initial, pieces = {}, {}, []
         for piece in trial.cut(inputs):
-            outputs, states, found = self._outputs_of_layers(piece, states)
+            outputs, states, found = run_piece(piece, states)
             pieces.append(outputs)
             initial = initial or found
         self.initial_state = {
@@ -138,25 +139,25 @@ class StreamingModel:
                         name, "in pieces its outputs are not those of the whole"
                     )
 
-    def _outputs_of_layers(self, inputs, states=None):
-        """Runs the model once, on a whole sequence or on a piece of one.
+    def _outputs_of_layers(self, in_stream):
+        """A function that runs the model once, compiled for each length it is given.
 
         Args:
-            inputs: The model's inputs.
-            states: The states before a piece; `None` for a whole sequence.
+            in_stream: Whether it runs pieces of a sequence, or whole ones.
 
         Returns:
+            A function of the model's inputs and the states before them. It returns
             `[(name, [output, …]), …]`, the outputs of all layers in the order of their
             calls; the states afterwards, and the initial ones, by layers.
         """
         names, variables = [], self.model.variables
 
+        @compiled
         def run(values, inputs, states):
             initial, outputs = {}, []
-            if states is None:
-                call = _call_as_ever
-            else:
-                call = self._call_in_stream(states, initial)
+            in_pieces = self._call_in_stream(states, initial)
+            call = in_pieces if in_stream else _call_as_ever
+            names.clear()
 
             def record(name, layer, args, kwargs):
                 output = call(name, layer, args, kwargs)
@@ -169,13 +170,16 @@ class StreamingModel:
                 self.model(inputs, training=False)
             return outputs, states, initial
 
-        values = [variable.value for variable in variables]
-        outputs, states, initial = compiled(run)(values, inputs, states)
-        outputs = [
-            [ops.convert_to_numpy(x).astype("float64") for x in flat]
-            for flat in outputs
-        ]
-        return list(zip(names, outputs, strict=True)), states, initial
+        def run_on_values(inputs, states):
+            values = [variable.value for variable in variables]
+            outputs, states, initial = run(values, inputs, states)
+            arrays = [
+                [ops.convert_to_numpy(x).astype("float64") for x in flat]
+                for flat in outputs
+            ]
+            return list(zip(names, arrays, strict=True)), states, initial
+
+        return run_on_values
 
     def _error(self, name, reason):
         return ValueError(
