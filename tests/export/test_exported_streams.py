@@ -62,8 +62,9 @@ def test_exported_streams_are_served_without_us(steps_and_last, tensorflow_alone
 
 
 @pytest.mark.slow
-# Those of all kinds of recurrences are served in layers/test_wrappers.py.
-@pytest.mark.parametrize("name", ["regressor", "last of tokens", "two inputs"])
+@pytest.mark.parametrize(
+    "name", ["regressor", "last of tokens", "baselines", "two inputs"]
+)
 def test_every_exported_stream_is_served_without_us(name, tmp_path, tensorflow_alone):
     path = tmp_path / "model"
     _check_streams(path, *_export(name, path), tensorflow_alone)
