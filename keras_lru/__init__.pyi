@@ -13,6 +13,7 @@ from .layers import (
     S5Cell,
 )
 from .models import (
+    LanguageModel,
     LRUBackbone,
     PairClassifier,
     SequenceClassifier,
@@ -30,6 +31,7 @@ __all__ = [
     "DenseRNNCell",
     "LRUBackbone",
     "LRUCell",
+    "LanguageModel",
     "PairClassifier",
     "RGLRUCell",
     "ResidualBlock",

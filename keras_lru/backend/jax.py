@@ -15,6 +15,7 @@ from keras_lru.backend.forward_only import is_forward_only
 from keras_lru.backend.types import Tensor
 
 __all__ = [
+    "as_program",
     "call_when_built",
     "check_sizes",
     "compiled",
@@ -96,6 +97,18 @@ def compiled(function: Callable) -> Callable:
         return jitted(tensors, tuple(settings.items()), is_forward_only())
 
     return call
+
+
+def as_program(function: Callable) -> Callable:
+    """A function that always runs as one program, loops included.
+
+    Args:
+        function: As of `compiled`.
+
+    Returns:
+        A function of the same arguments.
+    """
+    return compiled(function)
 
 
 def _is_traced(x):

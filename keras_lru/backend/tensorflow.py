@@ -12,6 +12,7 @@ from keras_lru.backend.forward_only import forward_only, is_forward_only
 from keras_lru.backend.types import Tensor
 
 __all__ = [
+    "as_program",
     "call_when_built",
     "check_sizes",
     "compiled",
@@ -88,6 +89,18 @@ def compiled(function: Callable) -> Callable:
             hashable settings by keyword.
     """
     return function
+
+
+def as_program(function: Callable) -> Callable:
+    """A function that always runs as one program, loops included.
+
+    Args:
+        function: As of `compiled`.
+
+    Returns:
+        A function of the same arguments.
+    """
+    return tf.function(function, autograph=False)
 
 
 def vector_jacobian_product(

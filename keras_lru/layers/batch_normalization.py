@@ -1,9 +1,22 @@
 """Batch normalization over the whole batch, on one device and on several."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_lru.backend import is_replicated, sum_over_replicas
+from keras_lru.checks import is_number
+
+_LARGEST_MOMENTUM = 0.99
+
+
+def check_momentum(name, value):
+    """Raise `ValueError` unless `value` is a number in [0, 1) or `"auto"`."""
+    if value != "auto" and not (is_number(value) and 0 <= value < 1):
+        raise ValueError(
+            f'`{name}` must be a number in [0, 1) or "auto". Received: {name}={value!r}'
+        )
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
@@ -15,7 +28,16 @@ class BatchNormalization(keras.layers.BatchNormalization):
     synchronized. Here both backends train the same on one device and on several.
 
     Args:
+        momentum: Momentum of the moving statistics: a number in [0, 1), as Keras's, or
+            `"auto"`. Moving statistics lag behind by `1 / (1 - momentum)` steps: with
+            0.99 a model evaluated after 100 steps is not the one that was trained.
+            `"auto"` averages over about the last tenth of all steps so far, its
+            momentum `(1 + t) / (10 + t)` after t steps, and never above 0.99. It
+            counts the steps in a weight, `updates`.
         **kwargs: Arguments of `keras.layers.BatchNormalization`.
+
+    Raises:
+        ValueError: If `momentum` is neither, or Keras refuses another argument.
 
     Example:
         >>> import keras, numpy as np
@@ -25,6 +47,55 @@ class BatchNormalization(keras.layers.BatchNormalization):
         >>> keras.ops.convert_to_numpy(y).ravel().tolist()
         [-1.0, 1.0]
     """
+
+    def __init__(self, momentum: float | str = 0.99, **kwargs: Any):
+        check_momentum("momentum", momentum)
+        self._is_automatic = momentum == "auto"
+        if self._is_automatic and kwargs.get("renorm"):
+            raise ValueError(
+                '`momentum` must be a number with `renorm`. Received: momentum="auto", '
+                "renorm=True"
+            )
+        super().__init__(
+            momentum=_LARGEST_MOMENTUM if self._is_automatic else momentum, **kwargs
+        )
+        self.updates = None
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        if self._is_automatic:
+            self.updates = self.add_weight(
+                shape=(),
+                name="updates",
+                initializer="zeros",
+                trainable=False,
+                autocast=False,
+            )
+
+    def call(self, inputs, training=None, mask=None):
+        if not (self._is_automatic and training and self.trainable):
+            return super().call(inputs, training=training, mask=mask)
+        inputs = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
+        mean, variance = self._moments(inputs, mask)
+        step = ops.convert_to_tensor(self.updates)
+        momentum = ops.minimum((1.0 + step) / (10.0 + step), self.momentum)
+        self.updates.assign(step + 1.0)
+        for moving, new in (
+            (self.moving_mean, mean),
+            (self.moving_variance, variance),
+        ):
+            old = ops.cast(moving, new.dtype)
+            moving.assign(new + ops.cast(momentum, new.dtype) * (old - new))
+        outputs = ops.batch_normalization(
+            inputs,
+            mean,
+            variance,
+            self.axis,
+            offset=None if self.beta is None else ops.cast(self.beta, inputs.dtype),
+            scale=None if self.gamma is None else ops.cast(self.gamma, inputs.dtype),
+            epsilon=self.epsilon,
+        )
+        return ops.cast(outputs, self.compute_dtype)
 
     def _moments(self, inputs, mask):
         if not is_replicated():
@@ -39,3 +110,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def _sum(self, x):
         return sum_over_replicas(ops.sum(x, axis=self._reduction_axes))
+
+    def get_config(self):
+        config = super().get_config()
+        if self._is_automatic:
+            config["momentum"] = "auto"
+        return config

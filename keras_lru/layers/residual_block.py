@@ -9,7 +9,10 @@ from keras_lru.checks import check_choice, check_fraction, check_real
 from keras_lru.initializers.seeds import check_seed, derive_seed
 from keras_lru.layers.activations import get_activation
 from keras_lru.layers.arguments import ActivationLike
-from keras_lru.layers.batch_normalization import BatchNormalization
+from keras_lru.layers.batch_normalization import (
+    BatchNormalization,
+    check_momentum,
+)
 from keras_lru.layers.serialization import reseed, serialize_unbuilt
 from keras_lru.ops.sequences import mask_of_steps
 
@@ -55,7 +58,10 @@ class ResidualBlock(keras.layers.Layer):
             sequence, as public code of the paper's model does. That is also the
             cheaper choice by far: one random number a sequence and feature,
             where `False` draws one a step as well.
-        norm_momentum: Momentum of batch normalization's moving statistics.
+        norm_momentum: Momentum of batch normalization's moving statistics, a number
+            in [0, 1), or `"auto"`: they average over about the last tenth of all
+            steps so far, of 100 at most, so that short runs and long ones evaluate
+            what they trained.
         seed: Integer that makes the gate's initial weights and the dropouts
             reproducible. The recurrence has its own seed.
         **kwargs: Keras's own: `name`, `dtype`, `trainable`.
@@ -95,7 +101,7 @@ class ResidualBlock(keras.layers.Layer):
         bidirectional: bool = False,
         activation: ActivationLike = "gelu",
         spatial_dropout: bool = True,
-        norm_momentum: float = 0.99,
+        norm_momentum: float | str = "auto",
         seed: int | None = None,
         **kwargs: Any,
     ):
@@ -103,7 +109,7 @@ class ResidualBlock(keras.layers.Layer):
         check_choice("normalization", normalization, _NORMALIZATIONS)
         check_choice("glu", glu, _GLUS)
         check_fraction("dropout", dropout)
-        check_fraction("norm_momentum", norm_momentum)
+        check_momentum("norm_momentum", norm_momentum)
         if isinstance(recurrence, dict):
             recurrence = keras.saving.deserialize_keras_object(recurrence)
         _check_recurrence(recurrence, bidirectional)
@@ -115,7 +121,9 @@ class ResidualBlock(keras.layers.Layer):
         self.bidirectional = bool(bidirectional)
         self.activation = get_activation("activation", activation)
         self.spatial_dropout = bool(spatial_dropout)
-        self.norm_momentum = float(norm_momentum)
+        self.norm_momentum = (
+            norm_momentum if norm_momentum == "auto" else float(norm_momentum)
+        )
         self.seed = check_seed(seed)
         self.supports_masking = True
 

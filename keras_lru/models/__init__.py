@@ -3,11 +3,13 @@
 from keras_lru.deprecation import moved_names
 from keras_lru.models.backbone import LRUBackbone
 from keras_lru.models.classifier import SequenceClassifier
+from keras_lru.models.language_model import LanguageModel
 from keras_lru.models.pair_classifier import PairClassifier
 from keras_lru.models.regressor import SequenceRegressor
 
 __all__ = [
     "LRUBackbone",
+    "LanguageModel",
     "PairClassifier",
     "SequenceClassifier",
     "SequenceRegressor",

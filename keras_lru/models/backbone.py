@@ -41,7 +41,10 @@ class LRUBackbone(SequenceModel):
         bidirectional: Whether each block also reads the sequence from its end.
         activation: The nonlinearity of the blocks.
         spatial_dropout: Whether dropout drops a feature for the whole sequence.
-        norm_momentum: Momentum of batch normalization's moving statistics.
+        norm_momentum: Momentum of batch normalization's moving statistics, a number
+            in [0, 1), or `"auto"`: they average over about the last tenth of all
+            steps so far, of 100 at most, so that short runs and long ones evaluate
+            what they trained.
         vocabulary_size: Number of tokens. With it the inputs are tokens, integers
             in `[0, vocabulary_size)`; without, they are vectors of features.
         mask_zero: Whether token 0 is padding.
@@ -94,7 +97,7 @@ class LRUBackbone(SequenceModel):
         bidirectional: bool = False,
         activation: ActivationLike = "gelu",
         spatial_dropout: bool = True,
-        norm_momentum: float = 0.99,
+        norm_momentum: float | str = "auto",
         vocabulary_size: int | None = None,
         mask_zero: bool = False,
         recurrence: keras.layers.Layer | dict | None = None,

@@ -62,3 +62,10 @@ class BackboneModel(SequenceModel):
     def get_config(self):
         """Returns Keras's own arguments and the backbone."""
         return {**super().get_config(), "backbone": serialize_unbuilt(self.backbone)}
+
+
+def class_objective(activation=keras.activations.linear):
+    """The loss and the metrics of a head of classes, by its activation."""
+    logits = activation is keras.activations.linear
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
+    return loss, ["accuracy"]

@@ -10,7 +10,7 @@ from keras_lru.layers.activations import get_activation
 from keras_lru.layers.arguments import ActivationLike
 from keras_lru.layers.pooling import MODES, SequencePooling
 from keras_lru.models.backbone import LRUBackbone
-from keras_lru.models.backbone_model import BackboneModel
+from keras_lru.models.backbone_model import BackboneModel, class_objective
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
@@ -132,6 +132,10 @@ class PairClassifier(BackboneModel):
     def compute_output_shape(self, input_shape):
         """Returns `(batch, num_classes)`."""
         return (_two_shapes(input_shape)[0][0], self.num_classes)
+
+    def recommended_objective(self):
+        """The loss and the metrics that `compile_recommended` takes."""
+        return class_objective(self.activation)
 
     def get_config(self):
         """Returns the constructor's arguments."""

@@ -82,6 +82,10 @@ class SequenceRegressor(BackboneModel):
         """Returns `(batch, time, output_dim)`."""
         return (*input_shape[:2], self.output_dim)
 
+    def recommended_objective(self):
+        """The loss and the metrics that `compile_recommended` takes."""
+        return "mean_squared_error", ["mean_absolute_error"]
+
     def get_config(self):
         """Returns the constructor's arguments."""
         return {

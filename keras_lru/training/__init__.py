@@ -4,12 +4,14 @@ from keras_lru.deprecation import moved_names
 from keras_lru.training.callbacks import TrainingCheckpoint
 from keras_lru.training.distribution import data_parallel
 from keras_lru.training.optimizers import RECURRENT_VARIABLES, AdamW
+from keras_lru.training.recommended import compile_recommended
 from keras_lru.training.schedules import warmup_cosine
 
 __all__ = [
     "RECURRENT_VARIABLES",
     "AdamW",
     "TrainingCheckpoint",
+    "compile_recommended",
     "data_parallel",
     "warmup_cosine",
 ]
