@@ -2,6 +2,7 @@
 
 from keras_lru.layers.dense_rnn import DenseRNN, DenseRNNCell
 from keras_lru.layers.lru import LRU, LRUCell
+from keras_lru.layers.lru_block import LRUBlock
 from keras_lru.layers.residual_block import ResidualBlock
 from keras_lru.layers.rg_lru import RGLRU, RGLRUCell
 from keras_lru.layers.s4d import S4D, S4DCell
@@ -14,6 +15,7 @@ __all__ = [
     "S5",
     "DenseRNN",
     "DenseRNNCell",
+    "LRUBlock",
     "LRUCell",
     "RGLRUCell",
     "ResidualBlock",

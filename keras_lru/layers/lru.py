@@ -7,6 +7,7 @@ import keras
 from keras import initializers, ops
 
 from keras_lru.checks import check_choice, check_positive_integer
+from keras_lru.initializers.log_uniform import LogUniform
 from keras_lru.initializers.ring import (
     Gamma,
     RingCartesian,
@@ -34,6 +35,8 @@ def _exp(nu, theta):
 def _real_imag(real, imag):
     return to_polar(Complex(real, imag))
 
+
+_INITIALIZATIONS = ("ring", "log_uniform")
 
 # Section 3.3 of the paper: what is trained, two weights of which Λ is made. Of these,
 # "stable_exp" keeps |λ| below 1 whatever the optimizer does.
@@ -88,6 +91,10 @@ class LRUCell(Feedthrough, DiagonalCell):
         input_constraint: Constraint of `B_re` and `B_im`.
         output_constraint: Constraint of `C_re` and `C_im`.
         feedthrough_constraint: Constraint of `D`.
+        initialization: Where the eigenvalues start: `"ring"`, uniform on the paper's
+            ring (Lemma 2), or `"log_uniform"`, half-lives and periods spread evenly on
+            a logarithmic scale, which needs no radii: see
+            `keras_lru.initializers.LogUniform`.
         seed: Integer: makes the initial weights reproducible. `None`: random ones.
         **kwargs: `name`, `dtype`, `trainable`, as for every Keras layer.
 
@@ -135,6 +142,7 @@ class LRUCell(Feedthrough, DiagonalCell):
         input_constraint: ConstraintLike = None,
         output_constraint: ConstraintLike = None,
         feedthrough_constraint: ConstraintLike = None,
+        initialization: str = "ring",
         seed: int | None = None,
         **kwargs: Any,
     ):
@@ -145,6 +153,7 @@ class LRUCell(Feedthrough, DiagonalCell):
         check_ring(r_min, r_max)
         check_max_phase(max_phase)
         check_choice("parameterization", parameterization, _POLAR_FORMS)
+        check_choice("initialization", initialization, _INITIALIZATIONS)
         check_feedthrough(feedthrough)
         super().__init__(units, num_states, seed=seed, **kwargs)
         self.r_min = float(r_min)
@@ -153,6 +162,7 @@ class LRUCell(Feedthrough, DiagonalCell):
         self.parameterization = parameterization
         self.normalize = bool(normalize)
         self.feedthrough = feedthrough
+        self.initialization = initialization
         self.set_weight_options(
             input_initializer=input_initializer,
             output_initializer=output_initializer,
@@ -171,7 +181,9 @@ class LRUCell(Feedthrough, DiagonalCell):
         input_dim = self.known_input_dim(input_shape)
         N = self.num_states
         self.eigenvalue_weights = []
-        for name, initializer in self._eigenvalue_initializers().items():
+        initializers_by_name = self._eigenvalue_initializers()
+        gamma_log = initializers_by_name.pop("gamma_log")
+        for name, initializer in initializers_by_name.items():
             weight = self.make_weight(
                 name, (N,), initializer, "recurrent", recurrent=True
             )
@@ -179,8 +191,9 @@ class LRUCell(Feedthrough, DiagonalCell):
             setattr(self, name, weight)
         self.gamma_log = None
         if self.normalize:
-            gamma = Gamma(self.r_min, self.r_max, self.seed_for("modulus"))
-            self.gamma_log = self.make_weight("gamma_log", (N,), gamma, recurrent=True)
+            self.gamma_log = self.make_weight(
+                "gamma_log", (N,), gamma_log, recurrent=True
+            )
         self.B_re, self.B_im = self._add_drawn_pair(
             "B", (input_dim, N), "input", 0.5, recurrent=True
         )
@@ -189,23 +202,35 @@ class LRUCell(Feedthrough, DiagonalCell):
         self.built = True
 
     def _eigenvalue_initializers(self):
-        """`{weight name: initializer}` of the two weights of Λ."""
+        """`{weight name: initializer}` of the two weights of Λ and of `gamma_log`."""
+        names = {
+            "stable_exp": {"nu_log": "log_nu", "theta_log": "log_theta"},
+            "exp": {"nu": "nu", "theta": "theta"},
+            "real_imag": {"lambda_re": "real", "lambda_im": "imag"},
+        }[self.parameterization]
+        if self.initialization == "ring":
+            start = self._on_the_ring
+        else:
+            start = self._over_all_memories
+        return {
+            name: start(quantity)
+            for name, quantity in {**names, "gamma_log": "gamma_log"}.items()
+        }
+
+    def _on_the_ring(self, quantity):
         ring = (self.r_min, self.r_max)
         modulus_seed, phase_seed = self.seed_for("modulus"), self.seed_for("phase")
-        if self.parameterization == "real_imag":
-            return {
-                f"lambda_{name}": RingCartesian(
-                    *ring, self.max_phase, part, modulus_seed, phase_seed
-                )
-                for name, part in (("re", "real"), ("im", "imag"))
-            }
-        log, suffix = "", ""
-        if self.parameterization == "stable_exp":
-            log, suffix = "log_", "_log"
-        return {
-            f"nu{suffix}": RingMagnitude(*ring, f"{log}nu", modulus_seed),
-            f"theta{suffix}": RingPhase(self.max_phase, f"{log}theta", phase_seed),
-        }
+        if quantity == "gamma_log":
+            return Gamma(*ring, modulus_seed)
+        if quantity.endswith("nu"):
+            return RingMagnitude(*ring, quantity, modulus_seed)
+        if quantity.endswith("theta"):
+            return RingPhase(self.max_phase, quantity, phase_seed)
+        return RingCartesian(*ring, self.max_phase, quantity, modulus_seed, phase_seed)
+
+    def _over_all_memories(self, quantity):
+        seed = self.seed_for("modulus")
+        return LogUniform(quantity, self.r_min, self.r_max, self.max_phase, seed)
 
     def _add_drawn_pair(self, name, shape, group, variance_scale, recurrent=False):
         rows, columns = shape
@@ -249,6 +274,7 @@ class LRUCell(Feedthrough, DiagonalCell):
             "parameterization": self.parameterization,
             "normalize": self.normalize,
             "feedthrough": self.feedthrough,
+            "initialization": self.initialization,
         }
 
 
@@ -312,6 +338,10 @@ class LRU(DiagonalSolver, RecurrentLayer):
         scan: How the recurrence is solved: `"auto"`, `"sequential"`, `"chunked"` or
             `"associative"`; see `keras_lru.ops.diagonal_ssm`. Same results.
         block_size: Steps per block of the block form, or `"auto"`. Same results.
+        initialization: Where the eigenvalues start: `"ring"`, uniform on the paper's
+            ring (Lemma 2), or `"log_uniform"`, half-lives and periods spread evenly on
+            a logarithmic scale, which needs no radii: see
+            `keras_lru.initializers.LogUniform`.
         seed: Integer: makes the initial weights reproducible. `None`: random ones.
         **kwargs: `name`, `dtype`, `trainable`, as for every Keras layer.
 
@@ -379,6 +409,7 @@ class LRU(DiagonalSolver, RecurrentLayer):
         zero_output_for_mask: bool = False,
         scan: str = "auto",
         block_size: int | str = "auto",
+        initialization: str = "ring",
         seed: int | None = None,
         **kwargs: Any,
     ):
@@ -402,6 +433,7 @@ class LRU(DiagonalSolver, RecurrentLayer):
             input_constraint=input_constraint,
             output_constraint=output_constraint,
             feedthrough_constraint=feedthrough_constraint,
+            initialization=initialization,
             seed=seed,
             dtype=kwargs.get("dtype"),
             trainable=kwargs.get("trainable", True),

@@ -1,6 +1,5 @@
 """The deep model of the paper without its head."""
 
-import math
 from typing import Any
 
 import keras
@@ -10,6 +9,7 @@ from keras_lru.initializers.seeds import check_seed, derive_seed
 from keras_lru.layers.activations import get_activation
 from keras_lru.layers.arguments import ActivationLike
 from keras_lru.layers.lru import LRU
+from keras_lru.layers.lru_block import resolve_initialization
 from keras_lru.layers.residual_block import ResidualBlock
 from keras_lru.layers.serialization import reseed, serialize_unbuilt
 from keras_lru.models.sequence_model import SequenceModel
@@ -34,6 +34,10 @@ class LRUBackbone(SequenceModel):
         r_min: Smallest modulus of the eigenvalues at initialization.
         r_max: Largest modulus of the eigenvalues at initialization.
         max_phase: Largest phase of the eigenvalues at initialization.
+        initialization: Where the eigenvalues of an `LRU` start: `"ring"` or
+            `"log_uniform"`, as its argument; `"auto"` for the paper's ring where
+            `r_min`, `r_max` or `max_phase` was given, else `"log_uniform"`, which
+            needs none.
         dropout: Rate of the dropouts in the blocks.
         normalization: `"batch"`, `"layer"`, `"rms"`, or `None`.
         glu: `"full"` or `"half"`.
@@ -50,8 +54,8 @@ class LRUBackbone(SequenceModel):
         mask_zero: Whether token 0 is padding.
         recurrence: A layer, or the serialized form of one, to use in place of
             `LRU`. It is a template: each block gets a copy, with its own seeds and
-            fresh weights. `state_size`, `r_min`, `r_max` and `max_phase` are
-            then the template's own affair, and not used.
+            fresh weights. `state_size`, `r_min`, `r_max`, `max_phase` and
+            `initialization` are then the template's own affair, and not used.
         seed: Integer that makes all initial weights and the dropouts
             reproducible. No two layers get the same seed from it.
         **kwargs: Keras's own: `name`, `dtype`, `trainable`. A `recurrence` keeps
@@ -87,9 +91,9 @@ class LRUBackbone(SequenceModel):
         depth: int = 6,
         units: int = 128,
         state_size: int = 256,
-        r_min: float = 0.0,
-        r_max: float = 1.0,
-        max_phase: float = 2 * math.pi,
+        r_min: float | None = None,
+        r_max: float | None = None,
+        max_phase: float | None = None,
         dropout: float = 0.0,
         normalization: str | None = "batch",
         glu: str = "full",
@@ -101,6 +105,7 @@ class LRUBackbone(SequenceModel):
         vocabulary_size: int | None = None,
         mask_zero: bool = False,
         recurrence: keras.layers.Layer | dict | None = None,
+        initialization: str = "auto",
         seed: int | None = None,
         **kwargs: Any,
     ):
@@ -116,9 +121,10 @@ class LRUBackbone(SequenceModel):
                 "vocabulary_size=None"
             )
         self.state_size = state_size
-        self.r_min = r_min
-        self.r_max = r_max
-        self.max_phase = max_phase
+        start = resolve_initialization(initialization, r_min, r_max, max_phase)
+        self.r_min, self.r_max = start["r_min"], start["r_max"]
+        self.max_phase = start["max_phase"]
+        self.initialization = start["initialization"]
         self.dropout = dropout
         self.normalization = normalization
         self.glu = glu
@@ -165,6 +171,7 @@ class LRUBackbone(SequenceModel):
                 r_min=self.r_min,
                 r_max=self.r_max,
                 max_phase=self.max_phase,
+                initialization=self.initialization,
                 return_sequences=True,
                 dtype=self.dtype_policy,
                 name="lru",
@@ -249,6 +256,7 @@ class LRUBackbone(SequenceModel):
             "r_min": self.r_min,
             "r_max": self.r_max,
             "max_phase": self.max_phase,
+            "initialization": self.initialization,
             "dropout": self.dropout,
             "normalization": self.normalization,
             "glu": self.glu,

@@ -69,8 +69,8 @@ class LanguageModel(BackboneModel):
         if self.backbone.vocabulary_size != vocabulary_size:
             raise ValueError(
                 "`backbone` must read as many tokens as the model writes, "
-                f"vocabulary_size={vocabulary_size}. Received: backbone.vocabulary_size="
-                f"{self.backbone.vocabulary_size}"
+                f"vocabulary_size={vocabulary_size}. Received: "
+                f"backbone.vocabulary_size={self.backbone.vocabulary_size}"
             )
         if self.backbone.bidirectional:
             raise ValueError(

@@ -10,11 +10,13 @@ from keras_lru.visualization.logger import SpectrumLogger
 from keras_lru.visualization.memory import plot_half_lives
 from keras_lru.visualization.responses import plot_impulse_responses
 from keras_lru.visualization.spectrum import find_eigenvalues, half_lives
+from keras_lru.visualization.summary import memory_summary
 
 __all__ = [
     "SpectrumLogger",
     "find_eigenvalues",
     "half_lives",
+    "memory_summary",
     "plot_eigenvalues",
     "plot_half_lives",
     "plot_impulse_responses",

@@ -46,6 +46,7 @@ LEGAL = {
         "parameterization": "exp",
         "normalize": False,
         "feedthrough": "matrix",
+        "initialization": "log_uniform",
     },
     "s4d": {
         **_COMMON,
@@ -149,6 +150,7 @@ BAD_OF_CELL = {
         ({"max_phase": -1}, "`max_phase` must be .*max_phase=-1"),
         ({"max_phase": np.inf}, "`max_phase` must be .*max_phase=inf"),
         ({"parameterization": "polar"}, "`parameterization` must be one of .*'polar'"),
+        ({"initialization": "hippo"}, "`initialization` must be one of .*'hippo'"),
         ({"parameterization": ["exp"]}, r"`parameterization` must be .*\['exp'\]"),
     ],
     "s4d": [

@@ -186,13 +186,27 @@ def test_eigenvalues_are_those_that_the_recurrence_uses(parameterization):
     np.testing.assert_allclose(after, layer.eigenvalues * (1 + 1j), rtol=1e-5)
 
 
-def test_all_parameterizations_start_with_the_same_eigenvalues():
+@pytest.mark.parametrize("initialization", ["ring", "log_uniform"])
+def test_all_parameterizations_start_with_the_same_eigenvalues(initialization):
+    start = {"initialization": initialization, "r_min": 0.4, "r_max": 0.9}
     first, *others = (
-        make(parameterization=p, r_min=0.4, r_max=0.9).eigenvalues
-        for p in PARAMETERIZATIONS
+        make(parameterization=p, **start).eigenvalues for p in PARAMETERIZATIONS
     )
     for other in others:
         np.testing.assert_allclose(other, first, rtol=1e-5)
+
+
+def test_a_start_over_all_memories():
+    layer = make(state_size=90, initialization="log_uniform", seed=1)
+    modulus = np.abs(layer.eigenvalues)
+    half_lives = np.sort(-np.log(2) / np.log(modulus))
+    # As many states up to 10 steps as from there to 100, and to 1 000; in float32 a
+    # modulus near 1 has its half-life to a thousandth.
+    assert [(half_lives < longest).sum() for longest in (10, 100, 1001)] == [30, 60, 90]
+    gamma = np.exp(numpy_of(layer.cell.gamma_log))
+    np.testing.assert_allclose(gamma, np.sqrt(1 - modulus**2), rtol=1e-3)
+    other = make(state_size=90, initialization="log_uniform", seed=2)
+    assert (other.eigenvalues != layer.eigenvalues).any()
 
 
 def test_initial_weights():

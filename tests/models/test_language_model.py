@@ -181,5 +181,5 @@ def test_a_recurrence_that_reads_backwards_cannot_write():
     lstm = VARIANTS["lstm"]["recurrence"]
     recurrence = keras.layers.Bidirectional(lstm, merge_mode="sum")
     model = LanguageModel(VOCABULARY, depth=1, units=8, recurrence=recurrence)
-    with pytest.raises(ValueError, match="cannot be streamed.*Bidirectional"):
+    with pytest.raises(ValueError, match=r"cannot be streamed.*Bidirectional"):
         model.generate(PROMPT, 2)

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from keras_lru import LRU, LRUCell, ResidualBlock, SequenceClassifier
-from keras_lru.visualization import find_eigenvalues, half_lives
+from keras_lru.initializers import ring_from_memory
+from keras_lru.visualization import find_eigenvalues, half_lives, memory_summary
 from keras_lru.visualization.spectrum import STATISTICS, summarize
 
 
@@ -138,3 +139,24 @@ def test_quantiles_are_those_of_many():
     for name, fraction in STATISTICS.items():
         assert summary[f"phase_{name}"] == pytest.approx(fraction, abs=1.5e-3)
         assert summary[f"modulus_{name}"] == pytest.approx(0.5)
+
+
+# In words
+
+
+def test_a_memory_in_words():
+    half = 0.5 ** (1 / np.array([3.0, 690.0]))
+    turning = half * np.exp(2j * np.pi / np.array([40, 2]))
+    assert memory_summary(turning) == "remembers 3 to 690 steps, turns in 2 to 40 steps"
+    assert memory_summary({"a": [1.0, 0.5], "b": [-0.5]}) == (
+        "a: remembers 1 steps to for ever, never turns\n"
+        "b: remembers 1 step, turns in 2 steps"
+    )
+
+
+def test_a_memory_in_words_is_that_of_the_ring_in_steps():
+    ring = ring_from_memory((30, 60), shortest_period=8)
+    layer = lru(state_size=4000, **ring, seed=0)
+    layer.build((None, None, 1))
+    text = memory_summary(layer)
+    assert "remembers 30 to 60 steps, turns in 8 to " in text

@@ -1,0 +1,208 @@
+"""The block of the paper where one `LSTM` stood: a layer in one line."""
+
+import math
+from typing import Any
+
+import keras
+
+from keras_lru.checks import check_choice, check_positive_integer, check_real
+from keras_lru.initializers.seeds import check_seed, derive_seed
+from keras_lru.layers.arguments import ActivationLike
+from keras_lru.layers.lru import LRU
+from keras_lru.layers.pooling import SequencePooling
+from keras_lru.layers.residual_block import ResidualBlock
+from keras_lru.ops.sequences import mask_of_steps
+
+INITIALIZATIONS = ("auto", "ring", "log_uniform")
+
+
+def resolve_initialization(initialization, r_min, r_max, max_phase):
+    """The arguments of an `LRU` that say where its eigenvalues start.
+
+    Args:
+        initialization: `"ring"`, `"log_uniform"`, or `"auto"`: the ring where one of
+            the others is given, else `"log_uniform"`.
+        r_min: Inner radius, or `None` for the default.
+        r_max: Outer radius, or `None` for the default.
+        max_phase: Largest phase, or `None` for the default.
+
+    Returns:
+        A dictionary of all four.
+
+    Raises:
+        ValueError: If `initialization` is none of the three.
+    """
+    check_choice("initialization", initialization, INITIALIZATIONS)
+    if initialization == "auto":
+        given = any(value is not None for value in (r_min, r_max, max_phase))
+        initialization = "ring" if given else "log_uniform"
+    return {
+        "r_min": 0.0 if r_min is None else r_min,
+        "r_max": 1.0 if r_max is None else r_max,
+        "max_phase": 2 * math.pi if max_phase is None else max_phase,
+        "initialization": initialization,
+    }
+
+
+@keras.saving.register_keras_serializable(package="keras_lru")
+class LRUBlock(keras.layers.Layer):
+    """An `LRU` with all that makes a network of it, where an `LSTM` stood.
+
+    The recurrence of an `LRU` is linear, so that one alone cannot do what one `LSTM`
+    does. This layer is one block of the deep model (section 3 and figure 1 of Orvieto
+    et al., 2023, [Resurrecting Recurrent Neural Networks for Long Sequences](
+    https://arxiv.org/abs/2303.06349)): a linear encoder to `units` features, where the
+    inputs have another number, and a `ResidualBlock` with normalization, the
+    recurrence, GELU, a gate and a skip. It stacks as `LSTM` does.
+
+    Args:
+        units: Positive integer, features of the output.
+        state_size: Positive integer, complex states of the recurrence. `None` means
+            `units`.
+        return_sequences: Whether to return all outputs or the last one, of the last
+            unmasked step.
+        r_min: Inner radius of the ring on which the eigenvalues start. `None`: 0.
+        r_max: Outer radius. `None`: 1.
+        max_phase: Largest initial phase of an eigenvalue, in radians. `None`: 2π.
+        initialization: Where the eigenvalues start: `"ring"` or `"log_uniform"`, as the
+            argument of `LRU`; `"auto"` for the ring where `r_min`, `r_max` or
+            `max_phase` was given, else `"log_uniform"`, which needs none.
+        dropout: Rate of the block's dropouts, in `[0, 1)`.
+        normalization: `"batch"`, `"layer"`, `"rms"`, or `None`.
+        glu: `"full"` or `"half"`, the block's gate.
+        bidirectional: Whether a second recurrence reads the sequence from its end.
+        activation: The nonlinearity after the recurrence.
+        norm_momentum: Momentum of batch normalization's moving statistics, as of
+            `ResidualBlock`.
+        seed: Integer: makes the initial weights and the dropouts reproducible.
+        **kwargs: Keras's own: `name`, `dtype`, `trainable`.
+
+    Call arguments:
+        inputs: Float tensor `(batch, time, features)`; batch and time may be unknown.
+        training: Whether dropout drops and batch normalization uses the batch's
+            statistics.
+        mask: Boolean tensor `(batch, time)`, `False` where a step is padding.
+
+    Returns:
+        A tensor `(batch, units)`, or with `return_sequences` `(batch, time, units)`, of
+        the layer's compute dtype.
+
+    Raises:
+        ValueError: In the constructor, if an argument is not one of the values above.
+            When built, if the inputs have another rank or their features are unknown.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_lru import LRUBlock
+    >>> model = keras.Sequential(
+    ...     [LRUBlock(16, return_sequences=True), LRUBlock(16), keras.layers.Dense(1)]
+    ... )
+    >>> tuple(model(np.zeros((2, 100, 3), "float32")).shape)
+    (2, 1)
+    """
+
+    def __init__(
+        self,
+        units: int,
+        state_size: int | None = None,
+        return_sequences: bool = False,
+        r_min: float | None = None,
+        r_max: float | None = None,
+        max_phase: float | None = None,
+        initialization: str = "auto",
+        dropout: float = 0.0,
+        normalization: str | None = "batch",
+        glu: str = "full",
+        bidirectional: bool = False,
+        activation: ActivationLike = "gelu",
+        norm_momentum: float | str = "auto",
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.units = check_positive_integer("units", units)
+        self.return_sequences = bool(return_sequences)
+        self.seed = check_seed(seed)
+        self.supports_masking = True
+        self._start = resolve_initialization(initialization, r_min, r_max, max_phase)
+        recurrence = LRU(
+            self.units,
+            state_size=state_size,
+            **self._start,
+            return_sequences=True,
+            seed=derive_seed(self.seed, "recurrence"),
+            dtype=self.dtype_policy,
+            name="lru",
+        )
+        self.state_size = recurrence.cell.num_states
+        # A Dense layer where the features of the inputs, known when built, need one.
+        self.encoder = None
+        self.block = ResidualBlock(
+            recurrence,
+            normalization=normalization,
+            dropout=dropout,
+            glu=glu,
+            bidirectional=bidirectional,
+            activation=activation,
+            norm_momentum=norm_momentum,
+            seed=derive_seed(self.seed, "block"),
+            dtype=self.dtype_policy,
+            name="block",
+        )
+        self.pooling = (
+            None
+            if self.return_sequences
+            else SequencePooling("last", dtype=self.dtype_policy, name="pooling")
+        )
+
+    def build(self, input_shape):
+        """Creates the weights for inputs `(batch, time, features)`."""
+        input_shape = tuple(input_shape)
+        if len(input_shape) != 3 or input_shape[-1] is None:
+            raise ValueError(
+                "`inputs` must have shape (batch, time, features) with a known "
+                f"number of features. Received: input_shape={input_shape}"
+            )
+        if input_shape[-1] != self.units:
+            seed = derive_seed(self.seed, "encoder")
+            self.encoder = keras.layers.Dense(
+                self.units,
+                kernel_initializer=keras.initializers.GlorotUniform(seed),
+                dtype=self.dtype_policy,
+                name="encoder",
+            )
+            self.encoder.build(input_shape)
+        self.block.build((*input_shape[:2], self.units))
+
+    def call(self, inputs, training=None, mask=None):
+        """Runs the block on `(batch, time, features)`."""
+        check_real("inputs", inputs)
+        mask = mask_of_steps(mask)
+        x = inputs if self.encoder is None else self.encoder(inputs)
+        x = self.block(x, training=training, mask=mask)
+        return x if self.pooling is None else self.pooling(x, mask=mask)
+
+    def compute_output_shape(self, input_shape):
+        """Returns `(batch, units)`, or `(batch, time, units)`."""
+        if self.return_sequences:
+            return (*input_shape[:2], self.units)
+        return (input_shape[0], self.units)
+
+    def compute_mask(self, inputs, previous_mask=None):
+        """Returns the mask of the outputs: none where there is no time left."""
+        return previous_mask if self.return_sequences else None
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        names = ("normalization", "dropout", "glu", "bidirectional", "norm_momentum")
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "state_size": self.state_size,
+            "return_sequences": self.return_sequences,
+            **self._start,
+            **{name: getattr(self.block, name) for name in names},
+            "activation": keras.activations.serialize(self.block.activation),
+            "seed": self.seed,
+        }
