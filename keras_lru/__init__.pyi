@@ -18,6 +18,7 @@ from .models import (
     LRUBackbone,
     PairClassifier,
     SequenceClassifier,
+    SequenceForecaster,
     SequenceRegressor,
 )
 
@@ -40,6 +41,7 @@ __all__ = [
     "S4DCell",
     "S5Cell",
     "SequenceClassifier",
+    "SequenceForecaster",
     "SequenceRegressor",
     "experiments",
     "export",

@@ -27,6 +27,7 @@ PUBLIC = {
         "S5",
         "S5Cell",
         "SequenceClassifier",
+        "SequenceForecaster",
         "SequenceRegressor",
         "experiments",
         "export",
@@ -87,7 +88,9 @@ PUBLIC = {
         "LanguageModel",
         "PairClassifier",
         "SequenceClassifier",
+        "SequenceForecaster",
         "SequenceRegressor",
+        "seasonal_naive",
     ],
     "keras_lru.ops": ["associative_scan", "diagonal_ssm", "linear_recurrence"],
     "keras_lru.training": [
