@@ -1,0 +1,125 @@
+"""What is trained: each with two layers of 64 features, or two blocks."""
+
+from collections.abc import Callable
+
+import keras
+
+from keras_lru import (
+    LRU,
+    LanguageModel,
+    LRUBlock,
+    SequenceClassifier,
+    SequenceForecaster,
+)
+from keras_lru.training import compile_recommended
+
+_DEPTH = 2
+_UNITS = 64
+
+
+def _objective(task):
+    if task.kind == "forecast":
+        return "mean_absolute_error", ["mean_absolute_error"]
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return loss, ["accuracy"]
+
+
+def _inputs(task):
+    """Symbolic inputs, a mask of these or `None`, and features."""
+    x, _, mask = task.train
+    inputs = [keras.Input(x.shape[1:], dtype=str(x.dtype))]
+    if mask is not None:
+        inputs.append(keras.Input(mask.shape[1:], dtype="bool"))
+    features = inputs[0]
+    if task.vocabulary_size is not None:
+        features = keras.layers.Embedding(
+            task.vocabulary_size, _UNITS, mask_zero=task.mask_zero
+        )(features)
+    return inputs, inputs[1] if mask is not None else None, features
+
+
+def _answers(task, outputs):
+    return outputs if task.answer_steps is None else outputs[:, -task.answer_steps :]
+
+
+def _stacked(make_layer):
+    """A stack of recurrent layers, where each of a tutorial's models has its LSTMs."""
+
+    def build(task, seed):
+        del seed
+        inputs, mask, x = _inputs(task)
+        for index in range(_DEPTH):
+            is_last = index == _DEPTH - 1
+            every_step = not is_last or task.kind == "tokens"
+            layer = make_layer(_UNITS, return_sequences=every_step)
+            x = layer(x) if mask is None else layer(x, mask=mask)
+            if every_step is False:
+                mask = None
+        x = keras.layers.Dense(task.outputs)(x)
+        if task.kind == "forecast":
+            x = keras.layers.Reshape((task.outputs, 1))(x)
+        return keras.Model(inputs, _answers(task, x))
+
+    return build
+
+
+def _with_adam(build):
+    def make(task, seed):
+        model = build(task, seed)
+        loss, metrics = _objective(task)
+        model.compile("adam", loss, metrics)
+        return model
+
+    return make
+
+
+def _recommended(build):
+    def make(task, seed):
+        model = build(task, seed)
+        loss, metrics = _objective(task)
+        return compile_recommended(model, task.total_steps, loss, metrics)
+
+    return make
+
+
+def _whole_model(**start):
+    """The model class of a task, its defaults but for the size."""
+
+    def make(task, seed):
+        sizes = {"depth": _DEPTH, "units": _UNITS, "state_size": _UNITS, "seed": seed}
+        sizes |= start
+        if task.kind == "forecast":
+            model = SequenceForecaster(task.outputs, **sizes)
+            model.adapt(task.series)
+            return compile_recommended(model, task.total_steps)
+        if task.kind == "tokens":
+            core = LanguageModel(task.outputs, **sizes)
+        else:
+            tokens = {
+                "vocabulary_size": task.vocabulary_size,
+                "mask_zero": task.mask_zero,
+            }
+            core = SequenceClassifier(task.outputs, **sizes, **tokens)
+        x, _, mask = task.train
+        inputs = [keras.Input(x.shape[1:], dtype=str(x.dtype))]
+        if mask is None:
+            outputs = core(inputs[0])
+        else:
+            inputs.append(keras.Input(mask.shape[1:], dtype="bool"))
+            outputs = core(inputs[0], mask=inputs[1])
+        model = keras.Model(inputs, _answers(task, outputs))
+        return compile_recommended(model, task.total_steps, *_objective(task))
+
+    return make
+
+
+CANDIDATES: dict[str, Callable] = {
+    "LSTM": _with_adam(_stacked(keras.layers.LSTM)),
+    "GRU": _with_adam(_stacked(keras.layers.GRU)),
+    "LSTM, recommended training": _recommended(_stacked(keras.layers.LSTM)),
+    "bare LRU": _with_adam(_stacked(LRU)),
+    "LRUBlock": _recommended(_stacked(LRUBlock)),
+    "model": _whole_model(),
+    "model, ring [0, 1]": _whole_model(initialization="ring"),
+    "model, ring [0.9, 0.999]": _whole_model(r_min=0.9, r_max=0.999),
+}
