@@ -83,6 +83,23 @@ def _sentence(result):
     )
 
 
+def _train(run, missing, jobs, output):
+    """Runs trials in processes, each result kept as soon as it is there."""
+    # Not forked: backends have threads.
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(jobs, context) as pool:
+        trials = [pool.submit(run, *trial) for trial in missing]
+        try:
+            finished = concurrent.futures.as_completed(trials)
+            for count, trial in enumerate(finished, start=1):
+                result = trial.result()
+                append(output, result)
+                print(f"[{count}/{len(missing)}] {_sentence(result)}", flush=True)
+        finally:
+            # What has not begun would be waited for, by Ctrl-C too.
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
 def main(args):
     """Trains what has no result, then prints the table."""
     from benchmarks.accuracy.candidates import CANDIDATES
@@ -102,16 +119,7 @@ def main(args):
         if (task, candidate, seed) not in done
     ]
     if missing and not args.table:
-        # Not forked: backends have threads.
-        context = multiprocessing.get_context("spawn")
-        with concurrent.futures.ProcessPoolExecutor(args.jobs, context) as pool:
-            trials = [pool.submit(run, *trial) for trial in missing]
-            for count, trial in enumerate(
-                concurrent.futures.as_completed(trials), start=1
-            ):
-                result = trial.result()
-                append(args.output, result)
-                print(f"[{count}/{len(missing)}] {_sentence(result)}", flush=True)
+        _train(run, missing, args.jobs, args.output)
     results = [
         r
         for r in read(args.output)

@@ -67,7 +67,7 @@ def _with_adam(build):
     def make(task, seed):
         model = build(task, seed)
         loss, metrics = _objective(task)
-        model.compile("adam", loss, metrics)
+        model.compile("adam", loss, metrics=metrics)
         return model
 
     return make
