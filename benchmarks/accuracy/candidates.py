@@ -51,16 +51,27 @@ def _stacked(make_layer):
         for index in range(_DEPTH):
             is_last = index == _DEPTH - 1
             every_step = not is_last or task.kind == "tokens"
-            layer = make_layer(_UNITS, return_sequences=every_step)
+            layer = make_layer(task, every_step)
             x = layer(x) if mask is None else layer(x, mask=mask)
-            if every_step is False:
-                mask = None
         x = keras.layers.Dense(task.outputs)(x)
         if task.kind == "forecast":
             x = keras.layers.Reshape((task.outputs, 1))(x)
         return keras.Model(inputs, _answers(task, x))
 
     return build
+
+
+def _layer(layer_class):
+    def make(task, return_sequences):
+        del task
+        return layer_class(_UNITS, return_sequences=return_sequences)
+
+    return make
+
+
+def _block(task, return_sequences):
+    pooling = "last" if task.kind == "forecast" else "mean"
+    return LRUBlock(_UNITS, return_sequences=return_sequences, pooling=pooling)
 
 
 def _with_adam(build):
@@ -114,11 +125,11 @@ def _whole_model(**start):
 
 
 CANDIDATES: dict[str, Callable] = {
-    "LSTM": _with_adam(_stacked(keras.layers.LSTM)),
-    "GRU": _with_adam(_stacked(keras.layers.GRU)),
-    "LSTM, recommended training": _recommended(_stacked(keras.layers.LSTM)),
-    "bare LRU": _with_adam(_stacked(LRU)),
-    "LRUBlock": _recommended(_stacked(LRUBlock)),
+    "LSTM": _with_adam(_stacked(_layer(keras.layers.LSTM))),
+    "GRU": _with_adam(_stacked(_layer(keras.layers.GRU))),
+    "LSTM, recommended training": _recommended(_stacked(_layer(keras.layers.LSTM))),
+    "bare LRU": _with_adam(_stacked(_layer(LRU))),
+    "LRUBlock": _recommended(_stacked(_block)),
     "model": _whole_model(),
     "model, ring [0, 1]": _whole_model(initialization="ring"),
     "model, ring [0.9, 0.999]": _whole_model(r_min=0.9, r_max=0.999),

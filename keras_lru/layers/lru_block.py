@@ -9,7 +9,7 @@ from keras_lru.checks import check_choice, check_positive_integer, check_real
 from keras_lru.initializers.seeds import check_seed, derive_seed
 from keras_lru.layers.arguments import ActivationLike
 from keras_lru.layers.lru import LRU
-from keras_lru.layers.pooling import SequencePooling
+from keras_lru.layers.pooling import MODES, SequencePooling
 from keras_lru.layers.residual_block import ResidualBlock
 from keras_lru.ops.sequences import mask_of_steps
 
@@ -59,8 +59,10 @@ class LRUBlock(keras.layers.Layer):
         units: Positive integer, features of the output.
         state_size: Positive integer, complex states of the recurrence. `None` means
             `units`.
-        return_sequences: Whether to return all outputs or the last one, of the last
-            unmasked step.
+        return_sequences: Whether to return all outputs, or one for the sequence.
+        pooling: Which one: `"last"`, of the last unmasked step, as `LSTM` does;
+            `"mean"` over the unmasked steps, the paper's choice for classification; or
+            `"max"`.
         r_min: Inner radius of the ring on which the eigenvalues start. `None`: 0.
         r_max: Outer radius. `None`: 1.
         max_phase: Largest initial phase of an eigenvalue, in radians. `None`: 2π.
@@ -96,7 +98,11 @@ class LRUBlock(keras.layers.Layer):
     >>> import keras, numpy as np
     >>> from keras_lru import LRUBlock
     >>> model = keras.Sequential(
-    ...     [LRUBlock(16, return_sequences=True), LRUBlock(16), keras.layers.Dense(1)]
+    ...     [
+    ...         LRUBlock(16, return_sequences=True),
+    ...         LRUBlock(16, pooling="mean"),
+    ...         keras.layers.Dense(1),
+    ...     ]
     ... )
     >>> tuple(model(np.zeros((2, 100, 3), "float32")).shape)
     (2, 1)
@@ -107,6 +113,7 @@ class LRUBlock(keras.layers.Layer):
         units: int,
         state_size: int | None = None,
         return_sequences: bool = False,
+        pooling: str = "last",
         r_min: float | None = None,
         r_max: float | None = None,
         max_phase: float | None = None,
@@ -122,7 +129,9 @@ class LRUBlock(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         self.units = check_positive_integer("units", units)
+        check_choice("pooling", pooling, MODES)
         self.return_sequences = bool(return_sequences)
+        self.pooling = SequencePooling(pooling, dtype=self.dtype_policy, name="pooling")
         self.seed = check_seed(seed)
         self.supports_masking = True
         self._start = resolve_initialization(initialization, r_min, r_max, max_phase)
@@ -150,11 +159,6 @@ class LRUBlock(keras.layers.Layer):
             dtype=self.dtype_policy,
             name="block",
         )
-        self.pooling = (
-            None
-            if self.return_sequences
-            else SequencePooling("last", dtype=self.dtype_policy, name="pooling")
-        )
 
     def build(self, input_shape):
         """Creates the weights for inputs `(batch, time, features)`."""
@@ -181,7 +185,7 @@ class LRUBlock(keras.layers.Layer):
         mask = mask_of_steps(mask)
         x = inputs if self.encoder is None else self.encoder(inputs)
         x = self.block(x, training=training, mask=mask)
-        return x if self.pooling is None else self.pooling(x, mask=mask)
+        return x if self.return_sequences else self.pooling(x, mask=mask)
 
     def compute_output_shape(self, input_shape):
         """Returns `(batch, units)`, or `(batch, time, units)`."""
@@ -201,6 +205,7 @@ class LRUBlock(keras.layers.Layer):
             "units": self.units,
             "state_size": self.state_size,
             "return_sequences": self.return_sequences,
+            "pooling": self.pooling.mode,
             **self._start,
             **{name: getattr(self.block, name) for name in names},
             "activation": keras.activations.serialize(self.block.activation),

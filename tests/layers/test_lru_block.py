@@ -30,6 +30,17 @@ def test_it_is_an_encoder_a_residual_block_and_the_last_step():
     assert layer(x).shape == layer.compute_output_shape(x.shape) == (BATCH, UNITS)
 
 
+@pytest.mark.parametrize("mode", ["mean", "max"])
+def test_other_poolings(mode):
+    x = inputs()
+    steps = numpy_of(LRUBlock(UNITS, return_sequences=True, seed=0)(x))
+    pooled = np.stack(
+        [getattr(row[mask], mode)(0) for row, mask in zip(steps, MASK, strict=True)]
+    )
+    one = LRUBlock(UNITS, pooling=mode, seed=0)(x, mask=MASK)
+    np.testing.assert_allclose(numpy_of(one), pooled, atol=1e-5)
+
+
 def test_an_encoder_is_only_made_where_features_differ():
     layer = LRUBlock(UNITS)
     layer.build((None, None, UNITS))
@@ -84,6 +95,7 @@ def test_config_and_file_round_trips(tmp_path):
     arguments = {
         "state_size": 3,
         "return_sequences": True,
+        "pooling": "max",
         "r_min": 0.1,
         "r_max": 0.9,
         "max_phase": 1.0,
@@ -122,6 +134,7 @@ def test_seeds_make_weights_and_no_two_are_alike():
         ({"initialization": "best"}, "`initialization` must be one of .*'best'"),
         ({"norm_momentum": 1.0}, "`norm_momentum` must be .*norm_momentum=1.0"),
         ({"norm_momentum": "no"}, "`norm_momentum` must be .*norm_momentum='no'"),
+        ({"pooling": "first"}, "`pooling` must be one of .*'first'"),
         ({"r_min": 2}, "`r_min` must be .*r_min=2"),
     ],
 )
