@@ -5,8 +5,8 @@ import importlib
 from benchmarks.registry import registered
 
 MODULES = {
-    "cpu": ("layer_cases", "model_cases"),
-    "gpu": ("layer_cases", "model_cases"),
+    "cpu": ("layer_cases", "model_cases", "generation_cases"),
+    "gpu": ("layer_cases", "model_cases", "generation_cases"),
     # Apart from the others: TFDS takes seconds to import.
     "input": ("input_cases",),
 }

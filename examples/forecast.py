@@ -32,8 +32,9 @@ def parse_args():
         "--beside",
         nargs="*",
         default=[],
-        choices=["lstm", "gru"],
-        help="train these too, at the same budget",
+        choices=["lstm", "gru", "lstm-forecaster"],
+        help="train these too, at the same budget; the last is the same forecaster "
+        "with LSTMs in its blocks",
     )
     parser.add_argument("--output-dir", type=Path, default=Path("runs/forecast"))
     parser.add_argument("--seed", type=int, default=0)
@@ -59,9 +60,17 @@ def cut(series):
 
 def build(kind, series, total_steps, seed):
     """The forecaster, or two layers that read values in standard deviations."""
-    if kind == "lru":
+    if kind in ("lru", "lstm-forecaster"):
+        recurrence = None
+        if kind != "lru":
+            recurrence = keras.layers.LSTM(64, return_sequences=True)
         model = keras_lru.SequenceForecaster(
-            HORIZON, depth=2, units=64, state_size=64, seed=seed
+            HORIZON,
+            depth=2,
+            units=64,
+            state_size=64,
+            recurrence=recurrence,
+            seed=seed,
         )
         model.adapt(series)
         return keras_lru.training.compile_recommended(model, total_steps)

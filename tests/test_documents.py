@@ -15,6 +15,7 @@ SLOW = [
     "docs/figures.md",
     "docs/getting-started.md",
     "docs/long-sequences.md",
+    "docs/own-data.md",
     "docs/tuning.md",
 ]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
