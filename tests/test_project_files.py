@@ -119,3 +119,10 @@ def test_hooks_fetch_nothing():
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     assert [repository["repo"] for repository in hooks] == ["local"]
     assert all(hook["language"] == "system" for hook in hooks[0]["hooks"])
+
+
+def test_no_page_has_a_placeholder():
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        assert not re.search(r"\b[A-Z]+_(TABLE|FIGURE)\b|\bTODO\b", page.read_text()), (
+            page
+        )

@@ -103,7 +103,7 @@ class LogUniform(keras.initializers.Initializer):
 
     def _eigenvalues(self, count):
         """ν and θ in float64, drawn by NumPy: the same on every backend."""
-        rng = np.random.default_rng(abs(self._drawn_seed))
+        rng = np.random.default_rng(self._drawn_seed % 2**64)
         shortest, longest = _half_lives(self.r_min, self.r_max)
         part = (np.arange(count) + rng.random(count)) / max(count, 1)
         half_lives = shortest * (longest / shortest) ** part

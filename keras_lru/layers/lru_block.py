@@ -8,6 +8,7 @@ import keras
 from keras_lru.checks import check_choice, check_positive_integer, check_real
 from keras_lru.initializers.seeds import check_seed, derive_seed
 from keras_lru.layers.arguments import ActivationLike
+from keras_lru.layers.freezing import freeze_parts
 from keras_lru.layers.lru import LRU
 from keras_lru.layers.pooling import MODES, SequencePooling
 from keras_lru.layers.residual_block import ResidualBlock
@@ -53,7 +54,8 @@ class LRUBlock(keras.layers.Layer):
     et al., 2023, [Resurrecting Recurrent Neural Networks for Long Sequences](
     https://arxiv.org/abs/2303.06349)): a linear encoder to `units` features, where the
     inputs have another number, and a `ResidualBlock` with normalization, the
-    recurrence, GELU, a gate and a skip. It stacks as `LSTM` does.
+    recurrence, GELU, a gate and a skip. It stacks as `LSTM` does. In place of
+    `keras.layers.Bidirectional` around it there is `bidirectional=True`.
 
     Args:
         units: Positive integer, features of the output.
@@ -127,6 +129,12 @@ class LRUBlock(keras.layers.Layer):
         seed: int | None = None,
         **kwargs: Any,
     ):
+        if "go_backwards" in kwargs:
+            raise ValueError(
+                "`go_backwards`, which `keras.layers.Bidirectional` gives to what it "
+                "wraps, is not for a block: pass `bidirectional=True`. Received: "
+                f"go_backwards={kwargs['go_backwards']}"
+            )
         super().__init__(**kwargs)
         self.units = check_positive_integer("units", units)
         check_choice("pooling", pooling, MODES)
@@ -178,6 +186,7 @@ class LRUBlock(keras.layers.Layer):
             )
             self.encoder.build(input_shape)
         self.block.build((*input_shape[:2], self.units))
+        freeze_parts(self)
 
     def call(self, inputs, training=None, mask=None):
         """Runs the block on `(batch, time, features)`."""

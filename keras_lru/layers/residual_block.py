@@ -13,6 +13,7 @@ from keras_lru.layers.batch_normalization import (
     BatchNormalization,
     check_momentum,
 )
+from keras_lru.layers.freezing import freeze_parts
 from keras_lru.layers.serialization import reseed, serialize_unbuilt
 from keras_lru.ops.sequences import mask_of_steps
 
@@ -220,6 +221,7 @@ class ResidualBlock(keras.layers.Layer):
             self.norm.build(input_shape)
         self.hidden_dropout.build(input_shape)
         self.output_dropout.build(input_shape)
+        freeze_parts(self)
 
     def call(self, inputs, training=None, mask=None):
         """Runs the block on `(batch, time, features)`."""

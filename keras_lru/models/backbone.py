@@ -8,6 +8,7 @@ from keras_lru.checks import check_positive_integer, check_real
 from keras_lru.initializers.seeds import check_seed, derive_seed
 from keras_lru.layers.activations import get_activation
 from keras_lru.layers.arguments import ActivationLike
+from keras_lru.layers.freezing import freeze_parts
 from keras_lru.layers.lru import LRU
 from keras_lru.layers.lru_block import resolve_initialization
 from keras_lru.layers.residual_block import ResidualBlock
@@ -206,6 +207,7 @@ class LRUBackbone(SequenceModel):
         self.encoder.build(input_shape)
         for block in self.blocks:
             block.build(self.compute_output_shape(input_shape))
+        freeze_parts(self)
 
     def _check_input_shape(self, input_shape):
         if self.vocabulary_size is not None:

@@ -7,6 +7,7 @@ import keras
 from keras_lru.checks import check_choice, check_positive_integer
 from keras_lru.layers.activations import get_activation
 from keras_lru.layers.arguments import ActivationLike
+from keras_lru.layers.freezing import freeze_parts
 from keras_lru.layers.pooling import MODES, SequencePooling
 from keras_lru.models.backbone import LRUBackbone
 from keras_lru.models.backbone_model import BackboneModel, class_objective
@@ -79,6 +80,7 @@ class SequenceClassifier(BackboneModel):
         sequence_shape = self.backbone.compute_output_shape(input_shape)
         self.pooling.build(sequence_shape)
         self.head.build(self.pooling.compute_output_shape(sequence_shape))
+        freeze_parts(self)
 
     def call(self, inputs, training=None, mask=None):
         """Returns the class scores of each sequence."""

@@ -7,8 +7,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_lru.checks import check_positive_integer, is_number
+from keras_lru.checks import check_positive_integer, check_real, check_shape, is_number
 from keras_lru.layers.differences import Differences
+from keras_lru.layers.freezing import freeze_parts
 from keras_lru.layers.pooling import SequencePooling
 from keras_lru.models.backbone import LRUBackbone
 from keras_lru.models.backbone_model import BackboneModel
@@ -114,10 +115,16 @@ class SequenceForecaster(BackboneModel):
         units = self.horizon * self._num_targets(features)
         self.head = self.make_dense(units, None, "head")
         self.head.build((input_shape[0], self.backbone.units))
+        freeze_parts(self)
 
     def _add_scale(self, name, shape, initializer):
         return self.add_weight(
-            shape=shape, initializer=initializer, trainable=False, name=name
+            shape=shape,
+            initializer=initializer,
+            dtype="float32",
+            autocast=False,
+            trainable=False,
+            name=name,
         )
 
     def _num_targets(self, features):
@@ -135,26 +142,32 @@ class SequenceForecaster(BackboneModel):
                 `(series, time, features)`.
 
         Raises:
-            ValueError: If the shape is another, there are too few steps, or a number is
-                not finite.
+            ValueError: If the shape is another, there are too few steps, the model was
+                built with other features, or a number is not finite.
         """
         series = self._checked_series(series)
         if not self.built:
             self.build((None, None, series.shape[-1]))
+        largest = np.abs(series).max((0, 1))
         if self.differencing:
             offset = np.zeros(series.shape[-1])
-            scale = _typical_size(np.diff(series, axis=1))
+            scale = _typical_size(np.diff(series, axis=1), largest)
             change = series[:, self.horizon :] - series[:, : -self.horizon]
-            output_scale = _typical_size(change)
+            output_scale = _typical_size(change, largest)
         else:
             offset = series.mean((0, 1))
-            scale = output_scale = _typical_size(series - offset)
+            scale = output_scale = _typical_size(series - offset, largest)
         self.offset.assign(offset[None])
         self.scale.assign(scale[None])
         self.output_scale.assign(output_scale[None])
 
     def _checked_series(self, series):
-        series = np.asarray(series, "float64")
+        try:
+            series = np.asarray(series, "float64")
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"`series` must be an array of numbers. Received: series={series!r}"
+            ) from error
         received = series.shape
         if series.ndim == 1:
             series = series[:, None]
@@ -166,6 +179,11 @@ class SequenceForecaster(BackboneModel):
                 f"features), with more steps than horizon={self.horizon}. Received: "
                 f"series of shape {received}"
             )
+        if self.built and series.shape[-1] != self.offset.shape[-1]:
+            raise ValueError(
+                f"`series` must have the model's {self.offset.shape[-1]} features. "
+                f"Received: series of shape {received}"
+            )
         if not np.isfinite(series).all():
             raise ValueError(
                 "`series` must have finite numbers. Received: "
@@ -175,6 +193,7 @@ class SequenceForecaster(BackboneModel):
 
     def call(self, inputs, training=None, mask=None):
         """Returns the forecast after `(batch, time, features)`."""
+        check_real("inputs", inputs)
         values = ops.cast(inputs, "float32")
         x = self.differences(values, mask=mask) if self.differencing else values
         x = ops.cast((x - self.offset) / self.scale, self.compute_dtype)
@@ -200,10 +219,21 @@ class SequenceForecaster(BackboneModel):
         in the units of the series.
         """
         if y is not None and y_pred is not None:
+            self._check_answers(y)
             # (1, targets): of one target, y may have no axis for it.
             scale = self._of_targets(self.output_scale)
             y, y_pred = ops.cast(y, "float32") / scale, y_pred / scale
         return super().compute_loss(x, y, y_pred, sample_weight, training)
+
+    def _check_answers(self, y):
+        """What fits by broadcasting alone would be a wrong loss, and no error."""
+        if getattr(y.shape, "rank", 0) is None:
+            return
+        targets = self._num_targets(self.offset.shape[-1])
+        wanted = [(None, self.horizon, targets)]
+        if targets == 1:
+            wanted.append((None, self.horizon))
+        check_shape("y", y, *wanted)
 
     def compute_mask(self, inputs, previous_mask=None):
         """Returns `None`: there is no time left to mask."""
@@ -280,7 +310,7 @@ def _checked_targets(targets):
     return tuple(int(i) for i in indices)
 
 
-def _typical_size(x):
-    """Root mean square of each feature; 1 where all is zero, which nothing scales."""
+def _typical_size(x, largest):
+    """Root mean square of each feature; 1 where it is rounding beside the largest."""
     size = np.sqrt(np.mean(np.square(x), axis=(0, 1)))
-    return np.where(size > 0, size, 1.0)
+    return np.where(size > np.finfo(np.float32).eps * largest, size, 1.0)

@@ -9,6 +9,9 @@ from keras import ops
 from keras_lru.backend import as_program
 from keras_lru.export.model_in_pieces import ModelInPieces
 
+# Nothing but the likeliest is drawn at it, and no quotient overflows.
+_COLDEST = 1e-30
+
 
 class Generator:
     """Writes on after a prompt, with the programs it has compiled before.
@@ -27,10 +30,18 @@ class Generator:
     """
 
     def __init__(self, model):
+        self._model = model
         self._pieces = ModelInPieces(model)
         self._variables = model.variables
         self._read = as_program(self._read_prompt)
         self._write = as_program(self._write_tokens)
+
+    def is_current(self):
+        """Whether the model has the variables that the programs were made for."""
+        variables = self._model.variables
+        return len(variables) == len(self._variables) and all(
+            a is b for a, b in zip(variables, self._variables, strict=True)
+        )
 
     def __call__(
         self, prompt, mask, max_new_tokens, temperature, top_k, uniforms, stop
@@ -60,7 +71,7 @@ class Generator:
             states,
             np.pad(uniforms.astype("float32"), padding),
             np.int32(max_new_tokens),
-            np.float32(temperature or 1),
+            np.float32(max(temperature, _COLDEST)),
             np.int32(-1 if stop is None else stop),
             greedy=temperature == 0,
             top_k=top_k,
@@ -97,6 +108,8 @@ class Generator:
             if greedy:
                 token = ops.argmax(logits, axis=-1)
             else:
+                # The likeliest is at 0, whatever the others are divided by.
+                logits = logits - ops.max(logits, axis=-1, keepdims=True)
                 token = draw(logits / temperature, ops.take(uniforms, step, 0), top_k)
             token = ops.where(done, stop, ops.cast(token, "int32"))
             tokens = ops.scatter_update(

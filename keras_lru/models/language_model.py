@@ -12,6 +12,7 @@ from keras_lru.checks import (
     is_number,
 )
 from keras_lru.initializers.seeds import draw_seed
+from keras_lru.layers.freezing import freeze_parts
 from keras_lru.models.backbone import LRUBackbone
 from keras_lru.models.backbone_model import BackboneModel, class_objective
 from keras_lru.models.generation import Generator
@@ -85,6 +86,7 @@ class LanguageModel(BackboneModel):
         if not self.backbone.built:
             self.backbone.build(input_shape)
         self.head.build(self.backbone.compute_output_shape(input_shape))
+        freeze_parts(self)
 
     def call(self, inputs, training=None, mask=None):
         """Returns the logits of the token after each step."""
@@ -119,8 +121,8 @@ class LanguageModel(BackboneModel):
 
         Args:
             prompt: Tokens: integers `(time,)`, or `(batch, time)`; or a list of
-                prompts of different lengths. One token at least in each. On JAX each
-                new shape is compiled once.
+                prompts of different lengths. One token at least in each. Each new shape
+                is compiled once.
             max_new_tokens: Positive integer, how many tokens to write.
             temperature: Number of at least 0. Logits are divided by it before a token
                 is drawn; 0 takes the likeliest token each time.
@@ -145,12 +147,14 @@ class LanguageModel(BackboneModel):
         """
         max_new_tokens = check_positive_integer("max_new_tokens", max_new_tokens)
         check_non_negative("temperature", temperature)
+        temperature = float(temperature)
         if top_k is not None:
             top_k = min(check_positive_integer("top_k", top_k), self.vocabulary_size)
         if stop is not None:
             self._check_tokens("stop", np.asarray(stop), ranks=(0,))
+            stop = int(stop)
         tokens, mask, is_one = self._padded(prompt)
-        rng = np.random.default_rng(abs(draw_seed(seed)))
+        rng = np.random.default_rng(draw_seed(seed) % 2**64)
         # Single precision has all multiples of 2⁻²³ below 1.
         uniforms = rng.integers(0, 2**23, (max_new_tokens, len(tokens))) / 2**23
         written = self._generator()(
@@ -162,9 +166,10 @@ class LanguageModel(BackboneModel):
         if not self.built:
             self.build((None, None))
         # Past attribute assignment, by which Keras would track it.
-        if "generator" not in vars(self):
-            vars(self)["generator"] = Generator(self)
-        return self.generator
+        generator = vars(self).get("generator")
+        if generator is None or not generator.is_current():
+            generator = vars(self)["generator"] = Generator(self)
+        return generator
 
     def _padded(self, prompt):
         """Tokens `(batch, time)`, a mask or `None`, and whether there is one prompt."""
@@ -178,7 +183,13 @@ class LanguageModel(BackboneModel):
                 row[: len(tokens)] = tokens
             mask = np.arange(lengths.max()) < lengths[:, None]
             return padded, None if mask.all() else mask, False
-        tokens = np.asarray(prompt)
+        try:
+            tokens = np.asarray(prompt)
+        except ValueError as error:
+            raise ValueError(
+                "`prompt` must be integers, or a list of sequences of integers. "
+                f"Received: prompt={prompt!r}"
+            ) from error
         self._check_tokens("prompt", tokens, ranks=(1, 2))
         return np.atleast_2d(tokens).astype("int32"), None, tokens.ndim == 1
 

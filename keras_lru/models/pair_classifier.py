@@ -8,6 +8,7 @@ from keras import ops
 from keras_lru.checks import check_choice, check_positive_integer
 from keras_lru.layers.activations import get_activation
 from keras_lru.layers.arguments import ActivationLike
+from keras_lru.layers.freezing import freeze_parts
 from keras_lru.layers.pooling import MODES, SequencePooling
 from keras_lru.models.backbone import LRUBackbone
 from keras_lru.models.backbone_model import BackboneModel, class_objective
@@ -112,6 +113,7 @@ class PairClassifier(BackboneModel):
         self.pooling.build(sequence_shape)
         self.hidden.build((first[0], 4 * self.backbone.units))
         self.head.build((first[0], self.hidden.units))
+        freeze_parts(self)
 
     def call(self, inputs, training=None, mask=None):
         """Returns the class scores of each pair."""

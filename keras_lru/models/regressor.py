@@ -7,6 +7,7 @@ import keras
 from keras_lru.checks import check_positive_integer
 from keras_lru.layers.activations import get_activation
 from keras_lru.layers.arguments import ActivationLike
+from keras_lru.layers.freezing import freeze_parts
 from keras_lru.models.backbone import LRUBackbone
 from keras_lru.models.backbone_model import BackboneModel
 
@@ -69,6 +70,7 @@ class SequenceRegressor(BackboneModel):
         if not self.backbone.built:
             self.backbone.build(input_shape)
         self.head.build(self.backbone.compute_output_shape(input_shape))
+        freeze_parts(self)
 
     def call(self, inputs, training=None, mask=None):
         """Returns the values of each step."""

@@ -39,9 +39,9 @@ def compile_recommended(
         The model, compiled.
 
     Raises:
-        ValueError: If `total_steps` is not a positive integer, `learning_rate` not a
-            finite number above 0, `optimizer` is among the arguments, or `loss` is
-            missing and the model recommends none.
+        ValueError: If `model` is no model, `total_steps` is not a positive integer,
+            `learning_rate` not a finite number above 0, `optimizer` is among the
+            arguments, or `loss` is missing and the model recommends none.
 
     References:
         [Orvieto et al., 2023](https://arxiv.org/abs/2303.06349), appendix D.
@@ -64,9 +64,11 @@ def compile_recommended(
             "`optimizer` is what is recommended here; with one of your own call "
             f"`model.compile`. Received: optimizer={kwargs['optimizer']!r}"
         )
-    recommend = getattr(model, "recommended_objective", None)
-    if loss is None and recommend is not None:
-        loss, own_metrics = recommend()
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"`model` must be a keras.Model. Received: model={model!r}")
+    if hasattr(model, "recommended_objective"):
+        own_loss, own_metrics = model.recommended_objective()
+        loss = own_loss if loss is None else loss
         metrics = own_metrics if metrics is None else metrics
     if loss is None:
         raise ValueError(
@@ -74,7 +76,9 @@ def compile_recommended(
             f"model={model.name!r}, loss=None"
         )
     optimizer = AdamW(
-        warmup_cosine(learning_rate, total_steps),
+        warmup_cosine(
+            learning_rate, total_steps, min_learning_rate=min(1e-7, learning_rate)
+        ),
         weight_decay=0.05,
         recurrent_lr_factor=0.5,
         global_clipnorm=1.0,

@@ -39,6 +39,8 @@ def memory_summary(source: EigenvalueSource) -> str:
         lives = half_lives(eigenvalues)
         with np.errstate(divide="ignore"):
             periods = 2 * math.pi / phases(eigenvalues)
+        # Slower than any sequence is long.
+        periods[periods > 1e12] = math.inf
         remembers = _range(lives, "for ever")
         turns = _range(periods, "never")
         turns = "never turns" if turns == "never" else f"turns in {turns}"
@@ -52,10 +54,14 @@ def _range(steps, endless):
     low, high = (_number(value, endless) for value in (steps.min(), steps.max()))
     if low == high:
         return low if low == endless else f"{low} step{'' if low == '1' else 's'}"
-    return f"{low} steps to {high}" if high == endless else f"{low} to {high} steps"
+    if high == endless:
+        return f"{low} step{'' if low == '1' else 's'} to {high}"
+    return f"{low} to {high} steps"
 
 
 def _number(value, endless):
-    if not math.isfinite(value):
+    if math.isnan(value):
+        return "nan"
+    if math.isinf(value):
         return endless
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}".removesuffix(".0")

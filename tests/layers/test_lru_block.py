@@ -143,6 +143,25 @@ def test_bad_arguments_are_refused(arguments, message):
         LRUBlock(**{"units": UNITS, **arguments})
 
 
+def test_bidirectional_around_it_is_refused_by_what_to_do():
+    # Keras gives it back as a TypeError with this text.
+    with pytest.raises((TypeError, ValueError), match="pass `bidirectional=True`"):
+        keras.layers.Bidirectional(LRUBlock(UNITS))
+
+
+def test_frozen_it_is_frozen_again_when_reloaded(tmp_path):
+    layer = LRUBlock(UNITS)
+    model = keras.Sequential([keras.Input((None, FEATURES)), layer])
+    layer.trainable = False
+    model.save(tmp_path / "model.keras")
+    (again,) = keras.saving.load_model(tmp_path / "model.keras").layers
+    assert not again.trainable_variables
+    before = [numpy_of(w) for w in again.weights]
+    again(inputs(), training=True)
+    for weight, old in zip(again.weights, before, strict=True):
+        np.testing.assert_array_equal(numpy_of(weight), old)
+
+
 def test_unknown_features_are_refused():
     with pytest.raises(ValueError, match="`inputs` must have shape"):
         LRUBlock(UNITS).build((None, None, None))

@@ -4,7 +4,7 @@ import pytest
 from keras import ops
 
 from keras_lru.layers.lru import LRU
-from keras_lru.models import LRUBackbone
+from keras_lru.models import LRUBackbone, SequenceClassifier
 
 SMALL = {"depth": 2, "units": 4, "state_size": 3}
 # As in test_heads.py: each shape is compiled once.
@@ -255,3 +255,15 @@ def test_inputs_of_another_rank():
         LRUBackbone(**SMALL).build((None, None))
     with pytest.raises(ValueError, match=r"vocabulary_size=9.*\(None, None, 2\)"):
         LRUBackbone(**SMALL, vocabulary_size=9).build((None, None, 2))
+
+
+def test_frozen_it_is_frozen_again_when_made_from_its_config():
+    model = SequenceClassifier(3, **SMALL)
+    model.build((None, None, 2))
+    model.backbone.trainable = False
+    copy = SequenceClassifier.from_config(model.get_config())
+    copy.build((None, None, 2))
+    assert [w.path for w in copy.trainable_variables] == [
+        w.path for w in copy.head.trainable_variables
+    ]
+    assert not copy.backbone.blocks[0].norm.trainable

@@ -130,6 +130,39 @@ def test_half_precision_keeps_a_change_beside_a_large_level():
     np.testing.assert_allclose(numpy_of(outputs), numpy_of(exact(x)), atol=0.3)
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
+@pytest.mark.parametrize("differencing", [True, False])
+def test_units_are_in_single_precision_under_every_policy(policy, differencing):
+    """Float16 ends at 65 504, and has no 1e-9."""
+    if policy == "float64" and keras.backend.backend() == "jax":
+        pytest.skip("JAX has no float64 unless it is asked for it")
+    for unit in (1e6, 1e-9):
+        model = SequenceForecaster(
+            HORIZON, differencing=differencing, dtype=policy, **SMALL
+        )
+        model.adapt(windows(time=30) * unit)
+        outputs = model(windows() * unit)
+        assert keras.backend.standardize_dtype(outputs.dtype) == "float32"
+        # Levels are around 50, and a forecast is a few changes away.
+        np.testing.assert_allclose(numpy_of(outputs) / unit, 50, atol=25)
+
+
+def test_a_constant_feature_is_not_scaled_up():
+    series = windows(time=30)
+    series[..., 1] = 0.1
+    for differencing in (True, False):
+        model = SequenceForecaster(HORIZON, differencing=differencing, **SMALL)
+        model.adapt(series)
+        assert numpy_of(model.scale)[0, 1] == numpy_of(model.output_scale)[0, 1] == 1
+
+
+@pytest.mark.parametrize("shape", [(BATCH, HORIZON, 2), (BATCH, 1, 1), (BATCH, 1)])
+def test_targets_that_fit_by_broadcasting_alone_are_refused(shape):
+    model = compile_recommended(adapted(targets=[1]), 10)
+    with pytest.raises(ValueError, match=r"`y` must have shape \(None, 4, 1\) or"):
+        model.evaluate(windows(), np.ones(shape), verbose=0)
+
+
 def test_reloads_with_its_units(tmp_path):
     model = adapted(targets=(1, 0))
     model.save(tmp_path / "model.keras")
@@ -199,12 +232,24 @@ def test_a_target_beyond_the_features_is_refused():
     [
         (np.zeros(HORIZON), r"`series` must have shape .*horizon=4.*\(4,\)"),
         (np.zeros((2, 2, 9, 1)), "`series` must have shape"),
+        ([["a"] * 9], "`series` must be an array of numbers"),
+        ([[1.0], [1.0, 2.0]], "`series` must be an array of numbers"),
         (np.array([0.0, np.nan] * 5), "`series` must have finite numbers.*: 5"),
     ],
 )
 def test_bad_series_are_refused(series, message):
     with pytest.raises(ValueError, match=message):
         SequenceForecaster(HORIZON, **SMALL).adapt(series)
+
+
+def test_a_series_of_other_features_is_refused():
+    with pytest.raises(ValueError, match=r"`series` must have the model's 2 features"):
+        adapted().adapt(np.ones((9, 3)))
+
+
+def test_complex_inputs_are_refused():
+    with pytest.raises(ValueError, match="`inputs` must be real"):
+        adapted()(windows().astype("complex64"))
 
 
 @pytest.mark.parametrize(

@@ -85,8 +85,9 @@ def test_draws_follow_the_seed_and_no_other(model):
 def test_the_likeliest_of_one_is_greedy(model):
     greedy = model.generate(PROMPT, 6, temperature=0)
     np.testing.assert_array_equal(greedy, model.generate(PROMPT, 6, top_k=1, seed=4))
-    cold = model.generate(PROMPT, 6, temperature=1e-4, seed=4)
-    np.testing.assert_array_equal(greedy, cold)
+    for temperature in (1e-4, np.float32(1e-4), 1e-300):
+        cold = model.generate(PROMPT, 6, temperature=temperature, seed=4)
+        np.testing.assert_array_equal(greedy, cold)
 
 
 def test_after_stop_a_sequence_repeats_it(model):
@@ -109,6 +110,18 @@ def test_training_counts_at_the_next_call():
     written = model.generate([0, 1, 2], 6, temperature=0)
     assert written.tolist() == [3, 4, 0, 1, 2, 3]
     assert before.tolist() != [2, 3, 4, 0, 1, 2]
+
+
+def test_another_set_of_weights_counts_at_the_next_call():
+    model = LanguageModel(VOCABULARY, **SMALL)
+    before = model.generate(PROMPT, 6, temperature=0)
+    model.head.enable_lora(2)
+    rng = np.random.default_rng(0)
+    for weight in (model.head.lora_kernel_a, model.head.lora_kernel_b):
+        weight.assign(9 * rng.normal(size=weight.shape))
+    after = model.generate(PROMPT, 6, temperature=0)
+    assert (before != after).any()
+    assert_likeliest(model, PROMPT, after)
 
 
 def test_draws_have_the_frequencies_of_the_softmax():
@@ -161,6 +174,7 @@ def test_bad_arguments_are_refused(arguments, message):
         ({"prompt": []}, "`prompt` must be integers.*one at least"),
         ({"prompt": [[1], []]}, r"`prompt` must be .*shape \(0,\)"),
         ({"prompt": [0.5, 1.0]}, "`prompt` must be integers.*float64"),
+        ({"prompt": [1, [2]]}, "`prompt` must be integers, or a list"),
         ({"prompt": "abc"}, "`prompt` must be integers"),
         ({"prompt": [1, 13]}, r"`prompt` must be in \[0, 13\).*from 1 to 13"),
         ({"prompt": [[1, 2], [-1, 2]]}, r"`prompt` must be in \[0, 13\)"),

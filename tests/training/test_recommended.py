@@ -84,6 +84,22 @@ def test_bad_arguments_are_refused(arguments, message):
         compile_recommended(model, **{"total_steps": 10, **arguments})
 
 
+def test_a_small_rate_and_a_loss_of_one_s_own():
+    model = SequenceClassifier(3, **SMALL)
+    compile_recommended(
+        model, 10, "sparse_categorical_crossentropy", learning_rate=1e-8
+    )
+    assert float(model.optimizer._learning_rate(1)) == pytest.approx(1e-8)
+    # What the model measures is still measured.
+    x, y = np.ones((2, 3, 1), "float32"), np.zeros(2)
+    assert "accuracy" in model.evaluate(x, y, verbose=0, return_dict=True)
+
+
+def test_what_is_no_model_is_refused():
+    with pytest.raises(ValueError, match=r"`model` must be a keras.Model.*'model'"):
+        compile_recommended("model", 10)
+
+
 def test_a_model_of_another_house_needs_a_loss():
     model = keras.Sequential([keras.layers.Dense(1)], name="other")
     with pytest.raises(ValueError, match=r"`loss` is needed.*'other'"):

@@ -149,9 +149,12 @@ def test_a_memory_in_words():
     turning = half * np.exp(2j * np.pi / np.array([40, 2]))
     assert memory_summary(turning) == "remembers 3 to 690 steps, turns in 2 to 40 steps"
     assert memory_summary({"a": [1.0, 0.5], "b": [-0.5]}) == (
-        "a: remembers 1 steps to for ever, never turns\n"
+        "a: remembers 1 step to for ever, never turns\n"
         "b: remembers 1 step, turns in 2 steps"
     )
+    # As a start with max_phase=0 has it, and a recurrence that diverged.
+    assert memory_summary([0.5 * np.exp(1e-36j)]) == "remembers 1 step, never turns"
+    assert memory_summary([np.nan, 0.5]).startswith("remembers nan steps")
 
 
 def test_a_memory_in_words_is_that_of_the_ring_in_steps():
