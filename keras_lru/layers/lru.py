@@ -43,6 +43,34 @@ _INITIALIZATIONS = ("ring", "log_uniform")
 _POLAR_FORMS = {"stable_exp": _stable_exp, "exp": _exp, "real_imag": _real_imag}
 
 
+def resolve_initialization(initialization, r_min, r_max, max_phase):
+    """The arguments of an `LRU` that say where its eigenvalues start.
+
+    Args:
+        initialization: `"ring"`, `"log_uniform"`, or `"auto"`: the ring where one of
+            the others is given, else `"log_uniform"`.
+        r_min: Inner radius, or `None` for the default.
+        r_max: Outer radius, or `None` for the default.
+        max_phase: Largest phase, or `None` for the default.
+
+    Returns:
+        A dictionary of all four.
+
+    Raises:
+        ValueError: If `initialization` is none of the three.
+    """
+    check_choice("initialization", initialization, ("auto", *_INITIALIZATIONS))
+    if initialization == "auto":
+        given = any(value is not None for value in (r_min, r_max, max_phase))
+        initialization = "ring" if given else "log_uniform"
+    return {
+        "r_min": 0.0 if r_min is None else r_min,
+        "r_max": 1.0 if r_max is None else r_max,
+        "max_phase": 2 * math.pi if max_phase is None else max_phase,
+        "initialization": initialization,
+    }
+
+
 @keras.saving.register_keras_serializable(package="keras_lru")
 class LRUCell(Feedthrough, DiagonalCell):
     """Cell class for the Linear Recurrent Unit.

@@ -1,6 +1,5 @@
 """The block of the paper where one `LSTM` stood: a layer in one line."""
 
-import math
 from typing import Any
 
 import keras
@@ -9,40 +8,10 @@ from keras_lru.checks import check_choice, check_positive_integer, check_real
 from keras_lru.initializers.seeds import check_seed, derive_seed
 from keras_lru.layers.arguments import ActivationLike
 from keras_lru.layers.freezing import freeze_parts
-from keras_lru.layers.lru import LRU
+from keras_lru.layers.lru import LRU, resolve_initialization
 from keras_lru.layers.pooling import MODES, SequencePooling
 from keras_lru.layers.residual_block import ResidualBlock
 from keras_lru.ops.sequences import mask_of_steps
-
-INITIALIZATIONS = ("auto", "ring", "log_uniform")
-
-
-def resolve_initialization(initialization, r_min, r_max, max_phase):
-    """The arguments of an `LRU` that say where its eigenvalues start.
-
-    Args:
-        initialization: `"ring"`, `"log_uniform"`, or `"auto"`: the ring where one of
-            the others is given, else `"log_uniform"`.
-        r_min: Inner radius, or `None` for the default.
-        r_max: Outer radius, or `None` for the default.
-        max_phase: Largest phase, or `None` for the default.
-
-    Returns:
-        A dictionary of all four.
-
-    Raises:
-        ValueError: If `initialization` is none of the three.
-    """
-    check_choice("initialization", initialization, INITIALIZATIONS)
-    if initialization == "auto":
-        given = any(value is not None for value in (r_min, r_max, max_phase))
-        initialization = "ring" if given else "log_uniform"
-    return {
-        "r_min": 0.0 if r_min is None else r_min,
-        "r_max": 1.0 if r_max is None else r_max,
-        "max_phase": 2 * math.pi if max_phase is None else max_phase,
-        "initialization": initialization,
-    }
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")

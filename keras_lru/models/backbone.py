@@ -9,8 +9,7 @@ from keras_lru.initializers.seeds import check_seed, derive_seed
 from keras_lru.layers.activations import get_activation
 from keras_lru.layers.arguments import ActivationLike
 from keras_lru.layers.freezing import freeze_parts
-from keras_lru.layers.lru import LRU
-from keras_lru.layers.lru_block import resolve_initialization
+from keras_lru.layers.lru import LRU, resolve_initialization
 from keras_lru.layers.residual_block import ResidualBlock
 from keras_lru.layers.serialization import reseed, serialize_unbuilt
 from keras_lru.models.sequence_model import SequenceModel

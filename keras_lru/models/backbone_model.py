@@ -3,6 +3,7 @@
 import keras
 
 from keras_lru.initializers.seeds import derive_seed
+from keras_lru.layers.freezing import freeze_parts
 from keras_lru.layers.serialization import serialize_unbuilt
 from keras_lru.models.backbone import LRUBackbone
 from keras_lru.models.sequence_model import SequenceModel
@@ -62,6 +63,33 @@ class BackboneModel(SequenceModel):
     def get_config(self):
         """Returns Keras's own arguments and the backbone."""
         return {**super().get_config(), "backbone": serialize_unbuilt(self.backbone)}
+
+
+class StepwiseModel(BackboneModel):
+    """A backbone with a `head`, a `keras.layers.Dense`, on each step.
+
+    A subclass makes the head in its constructor. The mask goes on to the outputs, so
+    that Keras leaves padding out of the loss.
+    """
+
+    def build(self, input_shape):
+        """Creates the weights for inputs of the shape given."""
+        if not self.backbone.built:
+            self.backbone.build(input_shape)
+        self.head.build(self.backbone.compute_output_shape(input_shape))
+        freeze_parts(self)
+
+    def call(self, inputs, training=None, mask=None):
+        """Returns the outputs of each step."""
+        return self.head(self.backbone(inputs, training=training, mask=mask))
+
+    def compute_mask(self, inputs, previous_mask=None):
+        """Returns the mask of the outputs, `(batch, time)`, or `None`."""
+        return self.backbone.compute_mask(inputs, previous_mask)
+
+    def compute_output_shape(self, input_shape):
+        """Returns `(batch, time, units of the head)`."""
+        return (*input_shape[:2], self.head.units)
 
 
 def class_objective(activation=keras.activations.linear):

@@ -12,14 +12,13 @@ from keras_lru.checks import (
     is_number,
 )
 from keras_lru.initializers.seeds import draw_seed
-from keras_lru.layers.freezing import freeze_parts
 from keras_lru.models.backbone import LRUBackbone
-from keras_lru.models.backbone_model import BackboneModel, class_objective
+from keras_lru.models.backbone_model import StepwiseModel, class_objective
 from keras_lru.models.generation import Generator
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
-class LanguageModel(BackboneModel):
+class LanguageModel(StepwiseModel):
     """Predicts the next token at each step, and writes tokens after a prompt.
 
     An `LRUBackbone` over an embedding, and a linear head of logits. Train it on
@@ -80,25 +79,6 @@ class LanguageModel(BackboneModel):
             )
         self.vocabulary_size = vocabulary_size
         self.head = self.make_dense(vocabulary_size, None, "head")
-
-    def build(self, input_shape):
-        """Creates the weights for inputs of the shape given."""
-        if not self.backbone.built:
-            self.backbone.build(input_shape)
-        self.head.build(self.backbone.compute_output_shape(input_shape))
-        freeze_parts(self)
-
-    def call(self, inputs, training=None, mask=None):
-        """Returns the logits of the token after each step."""
-        return self.head(self.backbone(inputs, training=training, mask=mask))
-
-    def compute_mask(self, inputs, previous_mask=None):
-        """Returns the mask of the outputs, `(batch, time)`, or `None`."""
-        return self.backbone.compute_mask(inputs, previous_mask)
-
-    def compute_output_shape(self, input_shape):
-        """Returns `(batch, time, vocabulary_size)`."""
-        return (*input_shape[:2], self.vocabulary_size)
 
     def recommended_objective(self):
         """The loss and the metrics that `compile_recommended` takes."""

@@ -7,13 +7,12 @@ import keras
 from keras_lru.checks import check_positive_integer
 from keras_lru.layers.activations import get_activation
 from keras_lru.layers.arguments import ActivationLike
-from keras_lru.layers.freezing import freeze_parts
 from keras_lru.models.backbone import LRUBackbone
-from keras_lru.models.backbone_model import BackboneModel
+from keras_lru.models.backbone_model import StepwiseModel
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
-class SequenceRegressor(BackboneModel):
+class SequenceRegressor(StepwiseModel):
     """Predicts a vector at each step: backbone and a linear head.
 
     The model of `SequenceClassifier` without the pooling over time (figure 1 of
@@ -64,25 +63,6 @@ class SequenceRegressor(BackboneModel):
         self.output_dim = output_dim
         self.activation = get_activation("activation", activation)
         self.head = self.make_dense(output_dim, self.activation, "head")
-
-    def build(self, input_shape):
-        """Creates the weights for inputs of the shape given."""
-        if not self.backbone.built:
-            self.backbone.build(input_shape)
-        self.head.build(self.backbone.compute_output_shape(input_shape))
-        freeze_parts(self)
-
-    def call(self, inputs, training=None, mask=None):
-        """Returns the values of each step."""
-        return self.head(self.backbone(inputs, training=training, mask=mask))
-
-    def compute_mask(self, inputs, previous_mask=None):
-        """Returns the mask of the outputs, `(batch, time)`, or `None`."""
-        return self.backbone.compute_mask(inputs, previous_mask)
-
-    def compute_output_shape(self, input_shape):
-        """Returns `(batch, time, output_dim)`."""
-        return (*input_shape[:2], self.output_dim)
 
     def recommended_objective(self):
         """The loss and the metrics that `compile_recommended` takes."""

@@ -23,7 +23,7 @@ def compile_recommended(
     `AdamW` with weight decay 0.05, half the rate and no decay for the recurrences; the
     learning rate warms up over the first tenth of `total_steps`, then falls along half
     a cosine; gradients are clipped to a global norm of 1. It is the recipe of the
-    paper's appendix D, with rates that were compared on series of several kinds.
+    paper's appendix D, with one rate for all.
 
     Args:
         model: A `keras.Model`. One of this library brings its loss and metrics.
