@@ -25,17 +25,12 @@ def _objective(task):
 
 
 def _inputs(task):
-    """Symbolic inputs, a mask of these or `None`, and features."""
+    """Symbolic inputs, and the mask among them or `None`."""
     x, _, mask = task.train
     inputs = [keras.Input(x.shape[1:], dtype=str(x.dtype))]
     if mask is not None:
         inputs.append(keras.Input(mask.shape[1:], dtype="bool"))
-    features = inputs[0]
-    if task.vocabulary_size is not None:
-        features = keras.layers.Embedding(
-            task.vocabulary_size, _UNITS, mask_zero=task.mask_zero
-        )(features)
-    return inputs, inputs[1] if mask is not None else None, features
+    return inputs, None if mask is None else inputs[1]
 
 
 def _answers(task, outputs):
@@ -47,7 +42,12 @@ def _stacked(make_layer):
 
     def build(task, seed):
         del seed
-        inputs, mask, x = _inputs(task)
+        inputs, mask = _inputs(task)
+        x = inputs[0]
+        if task.vocabulary_size is not None:
+            x = keras.layers.Embedding(
+                task.vocabulary_size, _UNITS, mask_zero=task.mask_zero
+            )(x)
         for index in range(_DEPTH):
             is_last = index == _DEPTH - 1
             every_step = not is_last or task.kind == "tokens"
@@ -111,13 +111,8 @@ def _whole_model(**start):
                 "mask_zero": task.mask_zero,
             }
             core = SequenceClassifier(task.outputs, **sizes, **tokens)
-        x, _, mask = task.train
-        inputs = [keras.Input(x.shape[1:], dtype=str(x.dtype))]
-        if mask is None:
-            outputs = core(inputs[0])
-        else:
-            inputs.append(keras.Input(mask.shape[1:], dtype="bool"))
-            outputs = core(inputs[0], mask=inputs[1])
+        inputs, mask = _inputs(task)
+        outputs = core(inputs[0]) if mask is None else core(inputs[0], mask=mask)
         model = keras.Model(inputs, _answers(task, outputs))
         return compile_recommended(model, task.total_steps, *_objective(task))
 
