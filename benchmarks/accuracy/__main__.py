@@ -2,6 +2,7 @@
 
     python -m benchmarks.accuracy                       # all that has no result yet
     python -m benchmarks.accuracy --tasks CO2 digits --candidates model LSTM --seeds 1
+    python -m benchmarks.accuracy --lengths --candidates LSTM GRU LRUBlock --seeds 1
 
 Each result is appended to a file as soon as it is there: stopped or killed, the same
 command goes on. Needs the extras `benchmarks`, `lra` and `series`.
@@ -25,6 +26,11 @@ def parse_args():
     )
     parser.add_argument("--tasks", nargs="+", help="default: all")
     parser.add_argument("--candidates", nargs="+", help="default: all")
+    parser.add_argument(
+        "--lengths",
+        action="store_true",
+        help="in place of the tasks one task at several lengths, drawn beside --output",
+    )
     parser.add_argument("--seeds", type=int, default=3, help="how many, from 0")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument(
@@ -102,12 +108,13 @@ def _train(run, missing, jobs, output):
 
 def main(args):
     """Trains what has no result, then prints the table."""
+    from benchmarks.accuracy.by_length import draw
     from benchmarks.accuracy.candidates import CANDIDATES
     from benchmarks.accuracy.table import losses, markdown
-    from benchmarks.accuracy.tasks import TASKS
+    from benchmarks.accuracy.tasks import LENGTHS, TASKS
     from benchmarks.accuracy.trial import run
 
-    tasks = chosen("tasks", args.tasks, TASKS)
+    tasks = chosen("tasks", args.tasks, LENGTHS if args.lengths else TASKS)
     candidates = chosen("candidates", args.candidates, CANDIDATES)
     results = read(args.output)
     done = {(r["task"], r["candidate"], r["seed"]) for r in results}
@@ -128,6 +135,8 @@ def main(args):
     order = {name: i for i, name in enumerate([*tasks, *candidates])}
     results.sort(key=lambda r: (order[r["candidate"]], order[r["task"]], r["seed"]))
     print("\n" + markdown(results))
+    if args.lengths:
+        print(draw(results, args.output.with_suffix(".png")))
     for name in OURS:
         for sentence in losses(results, name, THEIRS):
             print(sentence)

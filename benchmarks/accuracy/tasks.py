@@ -5,6 +5,7 @@ cores.
 """
 
 import dataclasses
+import functools
 import sysconfig
 from collections.abc import Callable
 from pathlib import Path
@@ -124,12 +125,25 @@ def sensor():
     return _forecast(series, 400, 100, stride=5, batch_size=32, epochs=8)
 
 
-def digits():
-    """Scikit-learn's digits, pixel by pixel, every fifth for the test."""
+def digits(side=8):
+    """Scikit-learn's digits, pixel by pixel, every fifth for the test.
+
+    Args:
+        side: Pixels of a row and of a column; the digits have 8, of more they are drawn
+            by linear interpolation.
+    """
+    from scipy.ndimage import zoom
     from sklearn.datasets import load_digits
 
     x, y = load_digits(return_X_y=True)
-    x = (x[..., None] / 8 - 1).astype("float32")
+    x = zoom(
+        x.reshape(-1, 8, 8),
+        (1, side / 8, side / 8),
+        order=1,
+        grid_mode=True,
+        mode="nearest",
+    )
+    x = (x.reshape(len(x), -1, 1) / 8 - 1).astype("float32")
     test = np.arange(len(y)) % 5 == 0
     train, test = (x[~test], y[~test], None), (x[test], y[test], None)
     return Task("class", train, test, 10, batch_size=50, epochs=15)
@@ -228,4 +242,10 @@ TASKS: dict[str, Callable[[], Task]] = {
     "CO2": co2,
     "sensor": sensor,
     "characters": characters,
+}
+
+# The same digits, drawn with more pixels: what length does, all else being equal.
+LENGTHS: dict[str, Callable[[], Task]] = {
+    f"digits, {side**2} steps": functools.partial(digits, side)
+    for side in (8, 16, 32, 64)
 }

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from benchmarks.accuracy.candidates import CANDIDATES
-from benchmarks.accuracy.tasks import TASKS
+from benchmarks.accuracy.tasks import LENGTHS, TASKS
 from keras_lru.backend import drop_compiled_programs
 
 
@@ -19,7 +19,7 @@ def run(task_name, candidate, seed):
         what it came from.
     """
     start = time.perf_counter()
-    task = TASKS[task_name]()
+    task = (TASKS | LENGTHS)[task_name]()
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     model = CANDIDATES[candidate](task, seed)
