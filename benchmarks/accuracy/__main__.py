@@ -2,6 +2,7 @@
 
     python -m benchmarks.accuracy                       # all that has no result yet
     python -m benchmarks.accuracy --tasks CO2 digits --candidates model LSTM --seeds 1
+    python -m benchmarks.accuracy --settings --tasks CO2 digits
     python -m benchmarks.accuracy --lengths --candidates LSTM GRU LRUBlock --seeds 1
 
 Each result is appended to a file as soon as it is there: stopped or killed, the same
@@ -26,6 +27,11 @@ def parse_args():
     )
     parser.add_argument("--tasks", nargs="+", help="default: all")
     parser.add_argument("--candidates", nargs="+", help="default: all")
+    parser.add_argument(
+        "--settings",
+        action="store_true",
+        help="in place of the candidates the model class, a setting changed at a time",
+    )
     parser.add_argument(
         "--lengths",
         action="store_true",
@@ -109,13 +115,14 @@ def _train(run, missing, jobs, output):
 def main(args):
     """Trains what has no result, then prints the table."""
     from benchmarks.accuracy.by_length import draw
-    from benchmarks.accuracy.candidates import CANDIDATES
+    from benchmarks.accuracy.candidates import CANDIDATES, SETTINGS
     from benchmarks.accuracy.table import losses, markdown
     from benchmarks.accuracy.tasks import LENGTHS, TASKS
     from benchmarks.accuracy.trial import run
 
     tasks = chosen("tasks", args.tasks, LENGTHS if args.lengths else TASKS)
-    candidates = chosen("candidates", args.candidates, CANDIDATES)
+    known = SETTINGS if args.settings else CANDIDATES
+    candidates = chosen("candidates", args.candidates, known)
     results = read(args.output)
     done = {(r["task"], r["candidate"], r["seed"]) for r in results}
     missing = [

@@ -1,5 +1,6 @@
 """What is trained: each with two layers of 64 features, or two blocks."""
 
+import math
 from collections.abc import Callable
 
 import keras
@@ -93,16 +94,25 @@ def _recommended(build):
     return make
 
 
-def _whole_model(**start):
-    """The model class of a task, its defaults but for the size."""
+def _whole_model(learning_rate=0.005, pooling=None, optimizer=None, **settings):
+    """The model class of a task, its defaults but for the size and what is given."""
+
+    def compiled(model, task):
+        if optimizer is None:
+            return compile_recommended(
+                model, task.total_steps, *_objective(task), learning_rate=learning_rate
+            )
+        loss, metrics = _objective(task)
+        model.compile(optimizer, loss, metrics=metrics)
+        return model
 
     def make(task, seed):
         sizes = {"depth": _DEPTH, "units": _UNITS, "state_size": _UNITS, "seed": seed}
-        sizes |= start
+        sizes |= settings
         if task.kind == "forecast":
             model = SequenceForecaster(task.outputs, **sizes)
             model.adapt(task.series)
-            return compile_recommended(model, task.total_steps)
+            return compiled(model, task)
         if task.kind == "tokens":
             core = LanguageModel(task.outputs, **sizes)
         else:
@@ -110,11 +120,12 @@ def _whole_model(**start):
                 "vocabulary_size": task.vocabulary_size,
                 "mask_zero": task.mask_zero,
             }
-            core = SequenceClassifier(task.outputs, **sizes, **tokens)
+            core = SequenceClassifier(
+                task.outputs, **sizes, **tokens, pooling=pooling or "mean"
+            )
         inputs, mask = _inputs(task)
         outputs = core(inputs[0]) if mask is None else core(inputs[0], mask=mask)
-        model = keras.Model(inputs, _answers(task, outputs))
-        return compile_recommended(model, task.total_steps, *_objective(task))
+        return compiled(keras.Model(inputs, _answers(task, outputs)), task)
 
     return make
 
@@ -128,4 +139,26 @@ CANDIDATES: dict[str, Callable] = {
     "model": _whole_model(),
     "model, ring [0, 1]": _whole_model(initialization="ring"),
     "model, ring [0.9, 0.999]": _whole_model(r_min=0.9, r_max=0.999),
+}
+
+SETTINGS: dict[str, Callable] = {
+    "model": _whole_model(),
+    "learning rate 0.001": _whole_model(learning_rate=0.001),
+    "learning rate 0.002": _whole_model(learning_rate=0.002),
+    "learning rate 0.01": _whole_model(learning_rate=0.01),
+    "learning rate 0.02": _whole_model(learning_rate=0.02),
+    "Adam": _whole_model(optimizer="adam"),
+    "norm_momentum 0.99": _whole_model(norm_momentum=0.99),
+    "norm_momentum 0.9": _whole_model(norm_momentum=0.9),
+    "normalization layer": _whole_model(normalization="layer"),
+    "normalization None": _whole_model(normalization=None),
+    "dropout 0.1": _whole_model(dropout=0.1),
+    "dropout 0.3": _whole_model(dropout=0.3),
+    "pooling last": _whole_model(pooling="last"),
+    "pooling max": _whole_model(pooling="max"),
+    "max_phase π/10": _whole_model(r_min=0.9, r_max=0.999, max_phase=math.pi / 10),
+    "depth 1": _whole_model(depth=1),
+    "depth 4": _whole_model(depth=4),
+    "units 32": _whole_model(units=32, state_size=32),
+    "units 128": _whole_model(units=128, state_size=128),
 }

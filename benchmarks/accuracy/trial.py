@@ -6,7 +6,7 @@ import time
 import keras
 import numpy as np
 
-from benchmarks.accuracy.candidates import CANDIDATES
+from benchmarks.accuracy.candidates import CANDIDATES, SETTINGS
 from benchmarks.accuracy.tasks import LENGTHS, TASKS
 from keras_lru.backend import drop_compiled_programs
 
@@ -22,7 +22,7 @@ def run(task_name, candidate, seed):
     task = (TASKS | LENGTHS)[task_name]()
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
-    model = CANDIDATES[candidate](task, seed)
+    model = (CANDIDATES | SETTINGS)[candidate](task, seed)
     inputs, test_inputs = (
         x if mask is None else [x, mask] for x, _, mask in (task.train, task.test)
     )

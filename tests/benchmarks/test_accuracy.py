@@ -16,6 +16,7 @@ def accuracy():
     """The package at the root of the repository, which is not installed."""
     sys.path.insert(0, str(ROOT))
     import benchmarks.accuracy.__main__
+    import benchmarks.accuracy.by_length
     import benchmarks.accuracy.candidates
     import benchmarks.accuracy.table
     import benchmarks.accuracy.tasks
@@ -76,6 +77,15 @@ def test_unknown_names_are_refused(accuracy):
         module.chosen("tasks", ["mnits"], accuracy.tasks.TASKS)
 
 
+def test_accuracy_by_length_is_drawn(accuracy, tmp_path):
+    results = [
+        result("LSTM", name, 0, 80.0) | {"seconds": 2.0}
+        for name in accuracy.tasks.LENGTHS
+    ]
+    path = accuracy.by_length.draw(results + RESULTS[3:5], tmp_path / "lengths.png")
+    assert path.stat().st_size > 10_000
+
+
 def small_task(accuracy, kind):
     rng = np.random.default_rng(0)
     if kind == "class":
@@ -98,7 +108,7 @@ def test_candidates_train_on_every_kind_of_task(accuracy, monkeypatch, kind):
     task = small_task(accuracy, kind)
     monkeypatch.setitem(accuracy.trial.TASKS, "small", lambda: task)
     # What is made apart for each kind: layers in a stack, blocks, the model class.
-    for candidate in ("LSTM", "LRUBlock", "model"):
+    for candidate in ("LSTM", "LRUBlock", "model", "Adam"):
         found = accuracy.trial.run("small", candidate, seed=0)
         assert np.isfinite(found["score"]), candidate
         assert (found["steps"], found["measure"]) == (2, task.measure)
@@ -109,6 +119,11 @@ def test_tasks_of_packages_that_tests_have(accuracy):
     digits = accuracy.tasks.TASKS["digits"]()
     assert digits.train[0].shape == (1437, 64, 1)
     assert digits.total_steps == 15 * 29
+    larger = accuracy.tasks.LENGTHS["digits, 256 steps"]()
+    assert larger.train[0].shape == (1437, 256, 1)
+    # Twice the pixels of a row and of a column, drawn between those there were.
+    means = larger.train[0].reshape(-1, 8, 2, 8, 2).mean((2, 4)).reshape(-1, 64)
+    assert np.abs(means - digits.train[0][..., 0]).mean() < 0.3
     copied = accuracy.tasks.TASKS["copy"]()
     inputs, answers, _ = copied.test
     np.testing.assert_array_equal(inputs[:, :10], answers)
