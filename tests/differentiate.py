@@ -57,4 +57,31 @@ def _tensorflow(function, arguments, cotangents):
     return values, tape.gradient(values, arguments, _like(cotangents, values), zero)
 
 
-_PULL_BACK = {"jax": _jax, "tensorflow": _tensorflow}
+def _torch(function, arguments, cotangents):
+    import torch
+
+    def leaf(x):
+        # A leaf of its own; what is differentiated already stays in its graph.
+        if not x.is_floating_point() or x.requires_grad:
+            return x
+        return x.detach().requires_grad_()
+
+    flat = list(map(leaf, tree.flatten(arguments)))
+    values = list(function(*tree.pack_sequence_as(arguments, flat)))
+    pairs = zip(values, _like(cotangents, values), strict=True)
+    # At no steps nothing depends on anything.
+    depending = [(value, like) for value, like in pairs if value.requires_grad]
+    found = iter(
+        torch.autograd.grad(
+            [value for value, _ in depending],
+            [x for x in flat if x.requires_grad],
+            [like for _, like in depending],
+            create_graph=True,
+            materialize_grads=True,
+        )
+    )
+    found = [next(found) if x.requires_grad else torch.zeros_like(x) for x in flat]
+    return values, tree.pack_sequence_as(arguments, found)
+
+
+_PULL_BACK = {"jax": _jax, "tensorflow": _tensorflow, "torch": _torch}

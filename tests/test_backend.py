@@ -10,7 +10,7 @@ import pytest
 from keras_lru import backend
 
 FOLDER = pathlib.Path(backend.__file__).parent
-MODULES = ("jax", "tensorflow")
+MODULES = ("jax", "tensorflow", "torch")
 
 
 def signatures(module):

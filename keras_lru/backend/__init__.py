@@ -15,9 +15,12 @@ if _BACKEND == "jax":
 elif _BACKEND == "tensorflow":
     from keras_lru.backend.tensorflow import *  # noqa: F403
     from keras_lru.backend.tensorflow import __all__ as _names
+elif _BACKEND == "torch":
+    from keras_lru.backend.torch import *  # noqa: F403
+    from keras_lru.backend.torch import __all__ as _names
 else:
     raise ImportError(
-        "keras_lru runs on the Keras backends 'jax' and 'tensorflow': set the "
+        "keras_lru runs on the Keras backends 'jax', 'tensorflow' and 'torch': set the "
         "environment variable KERAS_BACKEND to one of them. "
         f"Received: backend={_BACKEND!r}"
     )

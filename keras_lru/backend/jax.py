@@ -15,10 +15,13 @@ from keras_lru.backend.forward_only import is_forward_only
 from keras_lru.backend.types import Tensor
 
 __all__ = [
+    "arctan2",
     "as_program",
     "call_when_built",
+    "check_saves_models",
     "check_sizes",
     "compiled",
+    "cond",
     "data_parallel_again",
     "data_parallel_scope",
     "doubling_loop",
@@ -27,7 +30,9 @@ __all__ = [
     "has_accelerator",
     "has_compiled_loops",
     "is_replicated",
+    "largest",
     "loop_over_time",
+    "packed_loop",
     "proves_sizes",
     "saved_model_options",
     "sum_over_replicas",
@@ -116,6 +121,23 @@ def _is_traced(x):
     return isinstance(x, jax.core.Tracer) and x.to_concrete_value() is None
 
 
+def cond(
+    pred: Tensor, true_fn: Callable[[], Tensor], false_fn: Callable[[], Tensor]
+) -> Tensor:
+    """`true_fn()` if a boolean scalar is true, else `false_fn()`, of the same shape."""
+    return lax.cond(pred, true_fn, false_fn)
+
+
+def largest(x: Tensor) -> Tensor:
+    """Largest of each row of non-negative numbers, 0 of none."""
+    return jnp.max(x, axis=1, initial=0)
+
+
+def arctan2(y: Tensor, x: Tensor) -> Tensor:
+    """Angles of the points `(x, y)`, in radians and in their dtype."""
+    return jnp.arctan2(y, x)
+
+
 def vector_jacobian_product(
     function: Callable[[Tensor], Tensor], x: Tensor, upstream: Tensor
 ) -> Tensor:
@@ -153,6 +175,29 @@ def loop_over_time(
     empty = jnp.zeros((*xs.shape[:2], state.shape[-1]), dtype=state.dtype)
     last, states = lax.fori_loop(0, length, body, (state, empty))
     return states, last
+
+
+def packed_loop(
+    step: Callable[[Tensor, Tensor], Tensor],
+    a: tuple[Tensor, Tensor],
+    state: Tensor,
+    xs: Tensor,
+    reverse: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """`loop_over_time` of `state ← a · state + xs[:, t]` over packed complex numbers.
+
+    Args:
+        step: The same.
+        a: Real and imaginary parts, `(n,)`.
+        state: `(batch, 2·n)`: real parts, then imaginary ones.
+        xs: `(batch, time, 2·n)`.
+        reverse: Whether time runs from the last step to the first.
+
+    Returns:
+        `(batch, time, 2·n)` and `(batch, 2·n)`.
+    """
+    del a
+    return loop_over_time(step, state, xs, reverse)
 
 
 def doubling_loop(cond: Callable, body: Callable, loop_vars: tuple) -> tuple:
@@ -260,6 +305,10 @@ def check_sizes(
         for shape, dtype in zip(shapes, dtypes, strict=True)
     ]
     jax.eval_shape(function, *inputs)
+
+
+def check_saves_models() -> None:
+    """Raise `NotImplementedError` where no SavedModel can be written: here it can."""
 
 
 def saved_model_options(shapes: Any) -> dict:

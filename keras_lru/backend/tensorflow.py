@@ -12,10 +12,13 @@ from keras_lru.backend.forward_only import forward_only, is_forward_only
 from keras_lru.backend.types import Tensor
 
 __all__ = [
+    "arctan2",
     "as_program",
     "call_when_built",
+    "check_saves_models",
     "check_sizes",
     "compiled",
+    "cond",
     "data_parallel_again",
     "data_parallel_scope",
     "doubling_loop",
@@ -24,7 +27,9 @@ __all__ = [
     "has_accelerator",
     "has_compiled_loops",
     "is_replicated",
+    "largest",
     "loop_over_time",
+    "packed_loop",
     "proves_sizes",
     "saved_model_options",
     "sum_over_replicas",
@@ -104,6 +109,23 @@ def as_program(function: Callable) -> Callable:
     return tf.function(function, autograph=False, jit_compile=True)
 
 
+def cond(
+    pred: Tensor, true_fn: Callable[[], Tensor], false_fn: Callable[[], Tensor]
+) -> Tensor:
+    """`true_fn()` if a boolean scalar is true, else `false_fn()`, of the same shape."""
+    return ops.cond(pred, true_fn, false_fn)
+
+
+def largest(x: Tensor) -> Tensor:
+    """Largest of each row of non-negative numbers, 0 of none."""
+    return ops.max(x, axis=1, initial=0)
+
+
+def arctan2(y: Tensor, x: Tensor) -> Tensor:
+    """Angles of the points `(x, y)`, in radians and in their dtype."""
+    return ops.arctan2(y, x)
+
+
 def vector_jacobian_product(
     function: Callable[[Tensor], Tensor], x: Tensor, upstream: Tensor
 ) -> Tensor:
@@ -139,6 +161,29 @@ def loop_over_time(
         reverse=reverse,
     )
     return ops.swapaxes(states, 0, 1), last
+
+
+def packed_loop(
+    step: Callable[[Tensor, Tensor], Tensor],
+    a: tuple[Tensor, Tensor],
+    state: Tensor,
+    xs: Tensor,
+    reverse: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """`loop_over_time` of `state ← a · state + xs[:, t]` over packed complex numbers.
+
+    Args:
+        step: The same.
+        a: Real and imaginary parts, `(n,)`.
+        state: `(batch, 2·n)`: real parts, then imaginary ones.
+        xs: `(batch, time, 2·n)`.
+        reverse: Whether time runs from the last step to the first.
+
+    Returns:
+        `(batch, time, 2·n)` and `(batch, 2·n)`.
+    """
+    del a
+    return loop_over_time(step, state, xs, reverse)
 
 
 def doubling_loop(cond: Callable, body: Callable, loop_vars: tuple) -> tuple:
@@ -315,6 +360,10 @@ def check_sizes(
     ]
     traced = tf.function(function, input_signature=signature, autograph=False)
     traced.get_concrete_function()
+
+
+def check_saves_models() -> None:
+    """Raise `NotImplementedError` where no SavedModel can be written: here it can."""
 
 
 def saved_model_options(shapes: Any) -> dict:

@@ -68,6 +68,8 @@ def export_saved_model(
             names the input without time, or the layer that reads from the end
             (`Bidirectional`, `go_backwards`), pools over time, mixes time steps, or
             says itself that it cannot.
+        NotImplementedError: On PyTorch, with which Keras writes none: the message says
+            how another backend does.
         FileExistsError: If there is something at `path`, without `overwrite`.
         OSError: If nothing can be written at `path`, or the disk is full. Then `path`
             is as it was.

@@ -59,11 +59,11 @@ def _between(u, span, outside):
 
 @compiled
 def _magnitude(one_minus_square, *, form):
-    square = ops.maximum(1.0 - one_minus_square, _SMALLEST_SQUARE)
+    square = ops.clip(1.0 - one_minus_square, _SMALLEST_SQUARE, 1.0)
     # log1p keeps the digits near the unit circle, log those near the origin.
     nu = ops.where(
         one_minus_square < 0.5,
-        -0.5 * ops.log1p(-ops.minimum(one_minus_square, 0.5)),
+        -0.5 * ops.log1p(-ops.clip(one_minus_square, 0.0, 0.5)),
         -0.5 * ops.log(square),
     )
     if form == "nu":
@@ -221,7 +221,8 @@ class RingPhase(keras.initializers.Initializer):
         if self.form == "theta":
             return theta
         # u = 0 is drawn once in 2²³ times.
-        return ops.log(ops.maximum(theta, max(self.max_phase * 1e-8, _SMALLEST_ANGLE)))
+        smallest = max(self.max_phase * 1e-8, _SMALLEST_ANGLE)
+        return ops.log(ops.clip(theta, smallest, np.inf))
 
     def get_config(self):
         return {"max_phase": self.max_phase, "form": self.form, "seed": self.seed}

@@ -331,7 +331,8 @@ class RecurrentLayer(keras.layers.RNN):
         self._check_call(sequences, initial_state, mask)
         inputs = ops.cast(sequences, self.compute_dtype)
         if initial_state is None and self.stateful:
-            initial_state = self.states
+            # Copies: on PyTorch a variable's new value is written over its old one.
+            initial_state = [ops.copy(state) for state in self.states]
         if initial_state is not None:
             initial_state = self.cell.exact_states(initial_state, inputs)
 

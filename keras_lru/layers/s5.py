@@ -198,14 +198,13 @@ class S5Cell(Feedthrough, DiagonalCell):
         """Rows of V^{-1} B, packed: B has a row for each input."""
         B = self._initializer("input")((input_dim, self.total_states), dtype)
         inverse = np.concatenate([V.real, -V.imag], axis=1)
-        return ops.matmul(B, ops.convert_to_tensor(inverse, dtype))
+        return B @ ops.convert_to_tensor(inverse, dtype)
 
     def _rotated_output_matrix(self, V, dtype):
         """V^T C, packed: C has a column for each output."""
         C = self._initializer("output")((self.total_states, 2 * self.units), dtype)
         real, imag = (
-            ops.matmul(ops.convert_to_tensor(part.T, dtype), C)
-            for part in (V.real, V.imag)
+            ops.convert_to_tensor(part.T, dtype) @ C for part in (V.real, V.imag)
         )
         (re_re, re_im), (im_re, im_im) = unpack(real), unpack(imag)
         return pack(Complex(re_re - im_im, re_im + im_re))
@@ -222,7 +221,7 @@ class S5Cell(Feedthrough, DiagonalCell):
             for w in (self.lambda_re, self.lambda_im, self.log_delta)
         )
         if self.clip_eigenvalues:
-            real = ops.minimum(real, _LARGEST_REAL_PART)
+            real = ops.clip(real, -np.inf, _LARGEST_REAL_PART)
         return Complex(real, imag), step_size(log_delta)
 
     def polar(self):

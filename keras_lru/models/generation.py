@@ -147,6 +147,7 @@ def draw(logits, uniforms, top_k):
     Returns:
         Integers `(batch,)`.
     """
+    logits, uniforms = map(ops.convert_to_tensor, (logits, uniforms))
     if top_k is not None:
         smallest = ops.top_k(logits, top_k)[0][:, -1:]
         logits = ops.where(logits < smallest, float("-inf"), logits)

@@ -54,6 +54,8 @@ class SequenceModel(keras.Model):
         Raises:
             ValueError: If the model has not been built, or cannot be traced where a
                 size of `input_signature` is unknown.
+            NotImplementedError: If a SavedModel is asked for on PyTorch: the message
+                says how another backend writes it.
             OSError: If nothing can be written at `filepath`.
         """
         if format != "tf_saved_model":

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
+from keras_lru.backend import arctan2
 from keras_lru.backend.types import Tensor
 
 # Exponents up to this are taken from the polar form, larger ones by multiplication.
@@ -75,15 +76,16 @@ class Polar(NamedTuple):
             exponents: Non-negative integers `j`.
             stride: Positive integer.
         """
-        steps = np.asarray(exponents, "int32")
         if stride > _MAX_POLAR_EXPONENT:
-            return _table(self.power(stride), steps)
-        steps = stride * steps
-        if steps.max(initial=0) > _MAX_POLAR_EXPONENT:
-            many, few = np.divmod(steps, _MAX_POLAR_EXPONENT)
+            return _table(self.power(stride), exponents)
+        # Lists and not NumPy's arrays, which TorchDynamo would trace.
+        steps = [stride * j for j in exponents]
+        if max(steps, default=0) > _MAX_POLAR_EXPONENT:
+            many = [j // _MAX_POLAR_EXPONENT for j in steps]
+            few = [j % _MAX_POLAR_EXPONENT for j in steps]
             root = self.power(_MAX_POLAR_EXPONENT)
-            return self.powers(few.tolist()) * _table(root, many)
-        j = ops.convert_to_tensor(steps[:, None], dtype=self.log_modulus.dtype)
+            return self.powers(few) * _table(root, many)
+        j = ops.convert_to_tensor(steps, dtype=self.log_modulus.dtype)[:, None]
         modulus = ops.exp(j * self.log_modulus)
         powers = _unit(self.angle, j).map(lambda x: modulus * x)
         # One tensor, seen in another shape: the sines are then computed once, where XLA
@@ -107,10 +109,10 @@ def _table(a, exponents):
     """Powers of `a` by non-negative integers, each of few products."""
     factor = a.map(lambda x: x[None])
     table = Complex(ops.ones_like(factor.real), ops.zeros_like(factor.imag))
-    while table.real.shape[0] <= exponents.max():
+    while table.real.shape[0] <= max(exponents):
         table = Complex(*map(ops.concatenate, zip(table, factor * table, strict=True)))
         factor = factor * factor
-    return table.map(lambda x: ops.take(x, exponents, axis=0))
+    return table.map(lambda x: ops.take(x, list(exponents), axis=0))
 
 
 def to_polar(z: Complex) -> Polar:
@@ -119,7 +121,7 @@ def to_polar(z: Complex) -> Polar:
     squared = z.real * z.real + z.imag * z.imag
     # At zero the gradient of arctan2 is 0/0; there, any other number does.
     real = ops.where(squared < tiny, ops.ones_like(z.real), z.real)
-    return Polar(0.5 * ops.log(ops.maximum(squared, tiny)), ops.arctan2(z.imag, real))
+    return Polar(0.5 * ops.log(ops.clip(squared, tiny, np.inf)), arctan2(z.imag, real))
 
 
 def conjugate(x: Complex | Tensor) -> Complex | Tensor:

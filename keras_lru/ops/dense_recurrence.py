@@ -58,7 +58,7 @@ class DenseRecurrence(System):
         self, inputs: Tensor, states: Sequence[Tensor]
     ) -> tuple[Tensor, Sequence[Tensor]]:
         (x,) = states
-        x = self.activation(ops.matmul(x, self.A) + self._read(inputs))
+        x = self.activation(x @ self.A + self._read(inputs))
         return self._write(x, inputs), [x]
 
     def run(
@@ -125,7 +125,7 @@ def dense_recurrence(
 
     def forward(inputs, A, initial_state):
         def step(x, inputs):
-            new = activation(inputs[:, :n] + ops.matmul(x, A))
+            new = activation(inputs[:, :n] + x @ A)
             return ops.where(inputs[:, n:] > 0, new, x) if masked else new
 
         before, last = loop_over_time(step, initial_state, inputs)
@@ -142,15 +142,13 @@ def dense_recurrence(
 
         def step_back(adjoint, step):
             z, d_entry, runs = step[:, :n], step[:, n : 2 * n], step[:, 2 * n :]
-            d_x = ops.matmul(pull(adjoint, z, runs), ops.transpose(A))
+            d_x = pull(adjoint, z, runs) @ ops.transpose(A)
             return d_entry + (ops.where(runs > 0, d_x, adjoint) if masked else d_x)
 
         steps = ops.concatenate([z, d_before, runs], axis=-1)
         adjoints, d_initial = loop_over_time(step_back, d_last, steps, reverse=True)
         d_z = pull(adjoints, z, runs)
-        d_A = ops.matmul(
-            ops.transpose(ops.reshape(before, (-1, n))), ops.reshape(d_z, (-1, n))
-        )
+        d_A = ops.transpose(ops.reshape(before, (-1, n))) @ ops.reshape(d_z, (-1, n))
         d_inputs = ops.concatenate([d_z, ops.zeros_like(runs)], axis=-1)
         return d_inputs, d_A, d_initial
 

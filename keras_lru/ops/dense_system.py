@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 from keras import ops
 
 from keras_lru.backend.types import Tensor
@@ -78,12 +77,14 @@ class DenseSystem(DiagonalSystem):
         """K: the block Toeplitz matrix `(T · input_dim, T · output_dim)`."""
         powers = self._powers(T).map(lambda x: x[:-1])
         B = pack(powers.map(lambda x: ops.expand_dims(x, 1)) * self.B)
-        taps = ops.matmul(B, self._readout())
+        taps = B @ self._readout()
         if self.D is not None:
             D = self.D
             if len(D.shape) == 1:
                 # Not `ops.diag`: OpenVINO has no rule for it.
-                D = D * ops.convert_to_tensor(np.eye(self.output_dim), dtype=self.dtype)
+                column = ops.arange(0, self.output_dim, dtype="int32")
+                is_diagonal = ops.equal(column[:, None], column)
+                D = ops.where(is_diagonal, D, ops.zeros_like(D))
             taps = ops.concatenate([taps[:1] + D, taps[1:]], axis=0)
         taps = ops.concatenate([ops.zeros_like(taps[1:]), taps], axis=0)
         rows = ops.stack([taps[T - 1 - s : 2 * T - 1 - s] for s in range(T)])

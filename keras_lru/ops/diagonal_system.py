@@ -154,7 +154,8 @@ class DiagonalSystem(System):
         final = last
         if lengths is not None or length is None or length % T:
             if lengths is None:
-                lengths = ops.full((batch,), steps, dtype="int32")
+                # Not `ops.full`: in an export of PyTorch `steps` would be a constant.
+                lengths = ops.cast(steps * ops.ones((batch,), dtype="int32"), "int32")
             final = self._state_at(lengths, blocks, before, last, T)
         if return_sequences:
             outputs = self.write(blocks, before, last, T)

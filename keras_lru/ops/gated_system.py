@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 from keras import ops
 
 from keras_lru.backend import function_with_gradient
@@ -72,6 +73,6 @@ def bounded_sqrt(x: Tensor) -> Tensor:
 
     def backward(kept, d_y):
         (x,) = kept
-        return (d_y / ops.sqrt(ops.maximum(4.0 * x, _MAX_SQRT_SLOPE**-2)),)
+        return (d_y / ops.sqrt(ops.clip(4.0 * x, _MAX_SQRT_SLOPE**-2, np.inf)),)
 
     return function_with_gradient(forward, backward)(x)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from keras import ops
 
-from keras_lru.backend import compiled
+from keras_lru.backend import compiled, cond, largest
 from keras_lru.backend.types import Tensor
 from keras_lru.checks import fits
 
@@ -37,10 +37,11 @@ def project(x: Tensor, matrix: Tensor, dtype: str) -> Tensor:
         A tensor like `x`, of `columns` features.
     """
     x, matrix = ops.cast(x, dtype), ops.cast(matrix, dtype)
+    # Not `ops.matmul`, here and elsewhere: of float64 it is float32 on PyTorch.
     if len(x.shape) == 2:
-        return ops.matmul(x, matrix)
+        return x @ matrix
     _, time, features = ops.shape(x)
-    product = ops.matmul(ops.reshape(x, (-1, features)), matrix)
+    product = ops.reshape(x, (-1, features)) @ matrix
     # Not `batch`: jax2onnx cannot find an unknown one in the sizes of `product`.
     return ops.reshape(product, (-1, time, matrix.shape[-1]))
 
@@ -167,9 +168,9 @@ def compact(inputs: Tensor, mask: Tensor, *, starts_at_zero: bool) -> Compacted:
     steps = ops.arange(0, time, dtype="int32")[None]
     unmasked = ops.cast(mask, "int32")
     count = ops.sum(unmasked, axis=1)
-    end = ops.max(unmasked * (steps + 1), axis=1, initial=0)
+    end = largest(unmasked * (steps + 1))
     if starts_at_zero:
-        start = time - ops.max(unmasked * (time - steps), axis=1, initial=0)
+        start = time - largest(unmasked * (time - steps))
         in_place = ops.all(ops.logical_or(ops.equal(count, end - start), count == 0))
     else:
         in_place = ops.all(ops.equal(count, end))
@@ -179,7 +180,7 @@ def compact(inputs: Tensor, mask: Tensor, *, starts_at_zero: bool) -> Compacted:
         key = steps + time * (1 - unmasked)
         return take_steps(inputs, ops.argsort(key, axis=1))
 
-    inputs = ops.cond(in_place, lambda: inputs, moved)
+    inputs = cond(in_place, lambda: inputs, moved)
     return Compacted(inputs, ops.where(in_place, end, count), in_place, mask)
 
 
@@ -208,6 +209,6 @@ def expand(
     def filled_from_front():
         return take_steps(outputs, ops.maximum(seen - 1, 0))
 
-    filled = ops.cond(in_place, filled_in_place, filled_from_front)
+    filled = cond(in_place, filled_in_place, filled_from_front)
     keep = mask if zero_output_for_mask else seen > 0
     return ops.where(keep[..., None], filled, zeros)

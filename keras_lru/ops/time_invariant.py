@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from keras import ops
 
-from keras_lru.backend import function_with_gradient, loop_over_time
+from keras_lru.backend import function_with_gradient, packed_loop
 from keras_lru.backend.types import Tensor
 from keras_lru.ops.complex import Complex, Polar, conjugate, pack, unpack
 from keras_lru.ops.sequences import pad_time, shift, static_size
@@ -137,7 +137,7 @@ def _step(a):
 
 
 def _sequential(a, b, state, reverse):
-    return loop_over_time(_step(a), state, b, reverse)
+    return packed_loop(_step(a), a.value, state, b, reverse)
 
 
 def _chunked(a, b, state, reverse):

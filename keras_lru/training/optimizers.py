@@ -139,6 +139,11 @@ class AdamW(keras.optimizers.AdamW):
             return False
         return super()._use_weight_decay(variable)
 
+    def _apply_weight_decay(self, variables):
+        # Keras's own fails on PyTorch where no variable decays.
+        if any(map(self._use_weight_decay, variables)):
+            super()._apply_weight_decay(variables)
+
     def get_config(self):
         """Return the arguments that make an optimizer like this one.
 

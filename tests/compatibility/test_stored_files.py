@@ -36,6 +36,8 @@ def test_a_stored_model_goes_on_training(path):
     model = keras.models.load_model(path)
     assert model.optimizer.recurrent_lr_factor == 0.25
     assert int(model.optimizer.iterations) == 2
+    # Keras stores what "auto" was where it was saved; torch.compile takes minutes.
+    model.jit_compile = model.jit_compile and keras.backend.backend() != "torch"
     before = model.evaluate(inputs, np.array([0, 2]), verbose=0)
     model.fit(inputs, np.array([0, 2]), epochs=3, verbose=0)
     assert model.evaluate(inputs, np.array([0, 2]), verbose=0) < before

@@ -47,7 +47,7 @@ def exported(tmp_path_factory):
     """A stream of two numbers a step, and what it must print."""
     model = keras.Sequential([LRU(1, state_size=4, return_sequences=True)])
     x = np.random.default_rng(0).normal(size=(1, 8, 2)).round(3).astype("float32")
-    outputs = np.asarray(model(x))[0, :, 0]
+    outputs = keras.ops.convert_to_numpy(model(x))[0, :, 0]
     path = tmp_path_factory.mktemp("stream") / "model"
     export_saved_model(model, path, verbose=False)
     return path, [f"{a}, {b}" for a, b in x[0].tolist()], outputs

@@ -70,8 +70,13 @@ FORMATS = {
 WORKS = {
     "jax": [("onnx", "associative")],
     "tensorflow": [("onnx", "auto"), ("openvino", "auto"), ("litert", "auto")],
+    "torch": [("onnx", "auto")],
 }
-CONVERTERS = {("onnx", "jax"): "jax2onnx", ("onnx", "tensorflow"): "tf2onnx"}
+CONVERTERS = {
+    ("onnx", "jax"): "jax2onnx",
+    ("onnx", "tensorflow"): "tf2onnx",
+    ("onnx", "torch"): "onnxscript",
+}
 
 
 @pytest.mark.parametrize("make", [stack, classifier])
@@ -100,6 +105,7 @@ REFUSED = {
         ("openvino", "No conversion rule found for operations: XlaCallModule"),
     ],
     "tensorflow": [("torch", "requires PyTorch")],
+    "torch": [("litert", "litert-torch")],
 }
 
 

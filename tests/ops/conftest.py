@@ -12,6 +12,7 @@ from ..differentiate import pull_back
 MODES = {
     "jax": ["eager", "jit"],
     "tensorflow": ["eager", "graph", "unknown", "xla", "xla_unknown"],
+    "torch": ["eager"],
 }
 
 
@@ -24,6 +25,7 @@ def mode(request):
 # Compiling under XLA on TensorFlow takes seconds a time.
 _TRACED = {
     "jax": ["jit"],
+    "torch": ["eager"],
     "tensorflow": [
         "graph",
         "unknown",
@@ -42,7 +44,9 @@ def traced_mode(request):
 @pytest.fixture(scope="session")
 def fast_mode():
     """The cheapest way to run a function many times."""
-    return {"jax": "jit", "tensorflow": "graph"}[keras.backend.backend()]
+    return {"jax": "jit", "tensorflow": "graph", "torch": "eager"}[
+        keras.backend.backend()
+    ]
 
 
 @pytest.fixture(scope="session")
@@ -93,7 +97,11 @@ def _is_floating(x):
 
 @functools.cache
 def _compiled(function, mode, timed, static):
-    make = {"jax": _compiled_jax, "tensorflow": _compiled_tensorflow}
+    make = {
+        "jax": _compiled_jax,
+        "tensorflow": _compiled_tensorflow,
+        "torch": _compiled_torch,
+    }
     return make[keras.backend.backend()](function, mode, timed, dict(static))
 
 
@@ -126,6 +134,24 @@ def _compiled_jax(function, mode, timed, static):
         return run(arguments, cotangents)
 
     return run_on_arrays
+
+
+def _compiled_torch(function, mode, timed, static):
+    del mode, timed
+
+    def run(arguments, cotangents):
+        arguments = {k: keras.ops.convert_to_tensor(x) for k, x in arguments.items()}
+        floating = {k: x for k, x in arguments.items() if x.is_floating_point()}
+
+        def outputs(floating):
+            return tree.flatten(function(**{**arguments, **floating}, **static))
+
+        if cotangents is None:
+            return outputs(floating), None
+        values, (gradients,) = pull_back(outputs, [floating], cotangents)
+        return values, gradients
+
+    return run
 
 
 def _compiled_tensorflow(function, mode, timed, static):

@@ -131,8 +131,9 @@ def test_second_derivative():
         first = ops.tanh(0.3 * A + 0.1)
         return ops.tanh(first * A + 0.2)
 
-    (actual,), (expected,) = (
-        gradients(lambda A, f=f: gradients(f, A)[0], np.float64(0.7))
+    start = ops.convert_to_tensor(0.7, dtype="float64")
+    actual, expected = (
+        ops.convert_to_numpy(gradients(lambda A, f=f: gradients(f, A)[0], start)[0])
         for f in (loss, direct)
     )
     np.testing.assert_allclose(actual, expected, rtol=1e-5)

@@ -537,7 +537,7 @@ def test_second_derivative_in_double_precision(scan):
         return ops.sum(y * y)
 
     def slope(point):
-        return ops.sum(gradients(loss, point)[0] * direction)
+        return ops.sum(ops.multiply(gradients(loss, point)[0], direction))
 
     actual = ops.convert_to_numpy(gradients(slope, point)[0])
     step = 1e-6

@@ -303,7 +303,10 @@ def test_second_derivative(error, kind, scan):
 
     def slope(arguments):
         (gradient,) = differentiate.gradients(loss, arguments)
-        return sum(ops.sum(gradient[k] * v) for k, v in direction.arguments.items())
+        return sum(
+            ops.sum(ops.multiply(gradient[k], v))
+            for k, v in direction.arguments.items()
+        )
 
     (actual,) = differentiate.gradients(slope, problem.arguments)
 

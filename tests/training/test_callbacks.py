@@ -100,7 +100,7 @@ def test_weights_may_be_swapped_after_it(tmp_path):
         """The weights that are in the model for those that save it."""
 
         def on_epoch_end(self, epoch, logs=None):
-            logs["kernel"] = float(self.model.layers[-1].kernel[0, 0])
+            logs["kernel"] = float(self.model.layers[-1].kernel.numpy()[0, 0])
 
     def run(path, epochs, swapping):
         keras.utils.set_random_seed(0)
@@ -276,7 +276,8 @@ def test_refuses_a_model_that_nothing_builds(written, backend):
     with pytest.raises(ValueError, match=r"must be built.* Received: model='sequen"):
         checkpoint.on_train_begin()
     model = make_model(built=False)
-    if backend == "jax":
+    # Where only the first step would build it, there is no step left.
+    if backend != "tensorflow":
         fit(written, 1, model=model)
         assert model.built
     else:

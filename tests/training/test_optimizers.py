@@ -55,9 +55,12 @@ def recurrent_weights(model):
 
 
 def assert_same(actual, expected):
+    # On PyTorch Keras's own updates all variables at once, with products in another
+    # order.
+    close = {"rtol": 1e-6 if keras.backend.backend() == "torch" else 0}
     assert len(actual) == len(expected)
     for a, e in zip(actual, expected, strict=True):
-        np.testing.assert_array_equal(a, e)
+        np.testing.assert_allclose(a, e, **close)
 
 
 def pair(start=0.0):

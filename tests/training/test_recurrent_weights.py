@@ -89,7 +89,8 @@ def test_weights_of_the_same_names_get_the_full_rate_and_decay():
     ours = train(AdamW(0.01, 0.1, recurrent_lr_factor=0.25), Affine())
     theirs = train(keras.optimizers.AdamW(0.01, 0.1), Affine())
     for a, b in zip(ours, theirs, strict=True):
-        np.testing.assert_array_equal(a, b)
+        # On PyTorch Keras's own has another order of products.
+        np.testing.assert_allclose(a, b, rtol=1e-6)
 
 
 def test_a_marked_weight_of_one_s_own_gets_the_factor_and_no_decay():

@@ -113,7 +113,7 @@ def test_responses_of_outputs_are_what_the_layer_returns(ax):
     plot_impulse_responses(layer, 5, ax, indices=[2, 0], input_index=1, color="k")
     impulse = np.zeros((1, 5, 2), "float32")
     impulse[0, 0, 1] = 1
-    outputs = np.asarray(layer(impulse))[0]
+    outputs = keras.ops.convert_to_numpy(layer(impulse))[0]
     assert labels(ax) == ["output 2", "output 0"]
     for line, index in zip(ax.lines, (2, 0), strict=True):
         np.testing.assert_allclose(line.get_ydata(), outputs[:, index], atol=1e-7)

@@ -1,0 +1,398 @@
+"""PyTorch: operations run one by one, loops are Python's and write in place."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import Any
+
+import keras
+import torch
+from keras import ops
+
+from keras_lru.backend.forward_only import is_forward_only
+from keras_lru.backend.types import Tensor
+
+__all__ = [
+    "arctan2",
+    "as_program",
+    "call_when_built",
+    "check_saves_models",
+    "check_sizes",
+    "compiled",
+    "cond",
+    "data_parallel_again",
+    "data_parallel_scope",
+    "doubling_loop",
+    "drop_compiled_programs",
+    "function_with_gradient",
+    "has_accelerator",
+    "has_compiled_loops",
+    "is_replicated",
+    "largest",
+    "loop_over_time",
+    "packed_loop",
+    "proves_sizes",
+    "saved_model_options",
+    "sum_over_replicas",
+    "vector_jacobian_product",
+]
+
+# Whether a transform of `torch.func` sees each operation: none may write in place.
+_is_transformed: ContextVar[bool] = ContextVar("is_transformed", default=False)
+
+
+def has_compiled_loops() -> bool:
+    """Whether a loop step costs a few microseconds and not a kernel launch each.
+
+    Not while a graph is traced, which holds every step of a loop.
+    """
+    return not torch.compiler.is_compiling()
+
+
+def has_accelerator() -> bool:
+    """Whether Keras puts tensors on a GPU, or another device that is no CPU."""
+    # On "meta" there are shapes alone.
+    return ops.zeros(()).device.type not in ("cpu", "meta")
+
+
+def function_with_gradient(
+    forward: Callable[..., tuple[Any, Any]], backward: Callable[..., tuple]
+) -> Callable:
+    """A function of tensors that is differentiated by hand.
+
+    While a graph is traced, and by transforms of `torch.func`, it is differentiated as
+    PyTorch does.
+
+    Args:
+        forward: Maps tensors to `(outputs, kept)`: a tensor or a tuple of tensors, and
+            what `backward` needs: arguments and outputs, in a tuple.
+        backward: Maps `kept` and the gradient for each output to a tuple with the
+            gradient for each argument of `forward`. It is differentiated in its turn.
+
+    Returns:
+        A function of the arguments of `forward` that returns `outputs`.
+    """
+    # TorchDynamo knows no context variables.
+    if torch.compiler.is_compiling() or is_forward_only() or _is_transformed.get():
+        return lambda *args: forward(*args)[0]
+
+    def function(*args):
+        tensors = map(ops.convert_to_tensor, args)
+        return _WithGradient.apply(_Function(forward, backward), *tensors)
+
+    return function
+
+
+class _Function:
+    """Two functions, and which of the arguments and outputs the second one needs."""
+
+    def __init__(self, forward, backward):
+        self.forward = forward
+        self.backward = backward
+        self.kept: list[int] = []
+
+    def __call__(self, *args):
+        """The outputs."""
+        outputs, kept = self.forward(*args)
+        known = [*args, *(outputs if isinstance(outputs, tuple) else (outputs,))]
+        self.kept = [
+            next(i for i, x in enumerate(known) if x is needed) for needed in kept
+        ]
+        return outputs
+
+    def undifferentiated(self, *args):
+        """The outputs, of operations that PyTorch differentiates."""
+        token = _is_transformed.set(True)
+        try:
+            return self(*args)
+        finally:
+            _is_transformed.reset(token)
+
+
+class _WithGradient(torch.autograd.Function):
+    """`forward` and `backward` of a `_Function`."""
+
+    @staticmethod
+    def forward(function, *args):
+        return function(*args)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        function, *args = inputs
+        outputs = output if isinstance(output, tuple) else (output,)
+        known = [*args, *outputs]
+        ctx.function = function
+        # By PyTorch's own means: a closure over outputs would keep them for ever.
+        ctx.save_for_backward(*(known[i] for i in function.kept))
+        ctx.save_for_forward(*args)
+
+    @staticmethod
+    def backward(ctx, *upstream):
+        return None, *ctx.function.backward(ctx.saved_tensors, *upstream)
+
+    @staticmethod
+    def jvp(ctx, _, *tangents):
+        args = ctx.saved_tensors
+        tangents = tuple(
+            torch.zeros_like(x) if tangent is None else tangent
+            for x, tangent in zip(args, tangents, strict=True)
+        )
+        return torch.func.jvp(ctx.function.undifferentiated, args, tangents)[1]
+
+    @staticmethod
+    def vmap(info, in_dims, function, *args):
+        del info
+        outputs = torch.func.vmap(function.undifferentiated, in_dims[1:])(*args)
+        return outputs, (0,) * len(outputs) if isinstance(outputs, tuple) else 0
+
+
+def compiled(function: Callable) -> Callable:
+    """The function as it is: operations that run eagerly need no program.
+
+    Args:
+        function: Function of tensors, or structures of them, by position, and of
+            hashable settings by keyword.
+    """
+    return function
+
+
+def as_program(function: Callable) -> Callable:
+    """The function as it is: a loop of Python is all that there is.
+
+    Args:
+        function: As of `compiled`.
+    """
+    return function
+
+
+def cond(
+    pred: Tensor, true_fn: Callable[[], Tensor], false_fn: Callable[[], Tensor]
+) -> Tensor:
+    """`true_fn()` if a boolean scalar is true, else `false_fn()`, of the same shape.
+
+    Both are computed where a graph holds for either.
+    """
+    if torch.compiler.is_compiling() or _is_transformed.get():
+        return torch.where(pred, true_fn(), false_fn())
+    return ops.cond(pred, true_fn, false_fn)
+
+
+def largest(x: Tensor) -> Tensor:
+    """Largest of each row of non-negative numbers, 0 of none."""
+    # TorchDynamo doesn't get through `ops.max`.
+    return torch.amax(torch.nn.functional.pad(x, (1, 0)), dim=1)
+
+
+def arctan2(y: Tensor, x: Tensor) -> Tensor:
+    """Angles of the points `(x, y)`, in radians and in their dtype."""
+    # Of float64, Keras's own are float32.
+    return torch.arctan2(ops.convert_to_tensor(y), ops.convert_to_tensor(x))
+
+
+def vector_jacobian_product(
+    function: Callable[[Tensor], Tensor], x: Tensor, upstream: Tensor
+) -> Tensor:
+    """Gradient in `x` of the sum of `upstream ⊙ function(x)`."""
+    return torch.func.vjp(function, x)[1](upstream)[0]
+
+
+def _writes_in_place(*tensors):
+    """Whether what is computed of these tensors is nobody's to differentiate."""
+    if torch.compiler.is_compiling() or _is_transformed.get():
+        return False
+    return not (torch.is_grad_enabled() and any(x.requires_grad for x in tensors))
+
+
+def loop_over_time(
+    step: Callable[[Tensor, Tensor], Tensor],
+    state: Tensor,
+    xs: Tensor,
+    reverse: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """States before each step, and after the last, of `state ← step(state, xs[:, t])`.
+
+    Args:
+        step: Maps a state and `(batch, features)` to the next state.
+        state: `(batch, state_features)`.
+        xs: `(batch, time, features)`.
+        reverse: Whether time runs from the last step to the first.
+
+    Returns:
+        `(batch, time, state_features)` and `(batch, state_features)`. It can be
+        differentiated.
+    """
+    if not isinstance(xs.shape[1], int):
+        return _exported_loop(step, state, xs, reverse)
+    before = []
+    for x in _in_time(xs.unbind(1), reverse):
+        before.append(state)
+        state = step(state, x)
+    return torch.stack(_in_time(before, reverse), dim=1), state
+
+
+def packed_loop(
+    step: Callable[[Tensor, Tensor], Tensor],
+    a: tuple[Tensor, Tensor],
+    state: Tensor,
+    xs: Tensor,
+    reverse: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """`loop_over_time` of `state ← a · state + xs[:, t]` over packed complex numbers.
+
+    Args:
+        step: The same, for backends that do it no other way.
+        a: Real and imaginary parts, `(n,)`.
+        state: `(batch, 2·n)`: real parts, then imaginary ones.
+        xs: `(batch, time, 2·n)`.
+        reverse: Whether time runs from the last step to the first.
+
+    Returns:
+        `(batch, time, 2·n)` and `(batch, 2·n)`.
+    """
+    if not _writes_in_place(*a, state, xs):
+        return loop_over_time(step, state, xs, reverse)
+    real, imag = a
+    n = real.shape[0]
+    direct, cross = torch.cat([real, real]), torch.cat([-imag, imag])
+    states, last = torch.empty_like(xs), torch.empty_like(state)
+    path = [*_in_time(states.unbind(1), reverse), last]
+    path[0].copy_(state)
+    for before, after, x in zip(
+        path, path[1:], _in_time(xs.unbind(1), reverse), strict=False
+    ):
+        torch.addcmul(x, direct, before, out=after)
+        after.addcmul_(cross, before.roll(n, -1))
+    return states, last
+
+
+def _exported_loop(step, state, xs, reverse):
+    """`loop_over_time` while `torch.export` traces an unknown length."""
+    from torch._higher_order_ops.scan import scan
+
+    last, before = scan(
+        # A copy: an output must not be an input too.
+        lambda state, x: (step(state, x), state.clone()),
+        state,
+        xs,
+        dim=1,
+        reverse=reverse,
+    )
+    return before, last
+
+
+def _in_time(steps, reverse):
+    return steps[::-1] if reverse else steps
+
+
+def doubling_loop(cond: Callable, body: Callable, loop_vars: tuple) -> tuple:
+    """`while_loop` of at most 31 rounds that is differentiated in reverse.
+
+    31 doublings reach past any tensor axis.
+    """
+    return ops.while_loop(cond, body, loop_vars, maximum_iterations=31)
+
+
+def is_replicated() -> bool:
+    """Whether each of several replicas computes on its own part of the batch."""
+    return False
+
+
+def sum_over_replicas(x: Tensor) -> Tensor:
+    """The sum of the replicas' `x`, for each of them: here `x` itself."""
+    return x
+
+
+@contextlib.contextmanager
+def data_parallel_scope() -> Iterator[int]:
+    """Scope in which models are made and trained on the one device; yields 1.
+
+    Raises:
+        NotImplementedError: If there are several GPUs: Keras trains on one.
+    """
+    accelerators = torch.accelerator.device_count()
+    if accelerators > 1:
+        raise NotImplementedError(
+            "Keras trains on several devices on the backends 'jax' and 'tensorflow'; "
+            "on 'torch' wrap the model in torch.nn.parallel.DistributedDataParallel, "
+            f"or let it see one GPU. Received: {accelerators} GPUs"
+        )
+    yield 1
+
+
+def data_parallel_again() -> contextlib.AbstractContextManager[None]:
+    """The `data_parallel_scope` that is open: there is none."""
+    return contextlib.nullcontext()
+
+
+def call_when_built(model: keras.Model, function: Callable[[], Any]) -> None:
+    """Call `function` before `fit` trains a step, when the model has its weights.
+
+    For callbacks, once training begins: `fit` has built the model then.
+
+    Args:
+        model: The model that is trained.
+        function: Function without arguments.
+
+    Raises:
+        ValueError: If the model is not built.
+    """
+    if not model.built:
+        raise ValueError(
+            "The model must be built, or be trained by `fit`, which builds it. "
+            f"Received: model={model.name!r}"
+        )
+    function()
+
+
+@contextlib.contextmanager
+def drop_compiled_programs() -> Iterator[None]:
+    """Free afterwards what would be kept for ever: nothing is."""
+    yield
+
+
+def proves_sizes() -> bool:
+    """Whether what is traced with unknown sizes runs at all sizes, told by their names.
+
+    Two sizes that have to be equal need one name then.
+    """
+    return False
+
+
+def check_sizes(
+    function: Callable, shapes: list[tuple[int | str, ...]], dtypes: list[str]
+) -> None:
+    """Refused, with all that SavedModels need.
+
+    Args:
+        function: Function of tensors by position, without side effects.
+        shapes: The shape of each tensor: sizes, and names of unknown ones.
+        dtypes: The dtype of each tensor.
+
+    Raises:
+        NotImplementedError: Always.
+    """
+    del function, shapes, dtypes
+    check_saves_models()
+
+
+def check_saves_models() -> None:
+    """Raise `NotImplementedError` where no SavedModel can be written: here."""
+    raise NotImplementedError(
+        "SavedModels are written on the backends 'jax' and 'tensorflow': save the "
+        "model with `model.save('model.keras')`, and export it in a process with "
+        "KERAS_BACKEND=tensorflow that loads it. Received: backend='torch'"
+    )
+
+
+def saved_model_options(shapes: Any) -> dict:
+    """Refused, with all that SavedModels need.
+
+    Args:
+        shapes: Shapes of the endpoint's arguments, in its structure, as strings.
+
+    Raises:
+        NotImplementedError: Always.
+    """
+    del shapes
+    check_saves_models()
+    return {}
