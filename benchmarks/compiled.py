@@ -1,4 +1,7 @@
-"""Functions compiled as the backend compiles a model, with what compiling cost."""
+"""Functions compiled as the backend compiles a model, with what compiling cost.
+
+On PyTorch they run as they are, as its models do.
+"""
 
 import time
 from dataclasses import dataclass
@@ -26,11 +29,17 @@ def _wait(result):
         import jax
 
         return jax.block_until_ready(result)
+    if keras.backend.backend() == "torch":
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        return result
     return [np.asarray(x) for x in keras.tree.flatten(result) if x is not None]
 
 
 def compile_function(fn, *args, unknown=False):
-    """`fn(*args)`: under `jax.jit`, or as a `tf.function` graph.
+    """`fn(*args)`: under `jax.jit`, as a `tf.function` graph, or eagerly on PyTorch.
 
     With `unknown` the last argument's batch and time are hidden from TensorFlow.
     """
@@ -41,6 +50,10 @@ def compile_function(fn, *args, unknown=False):
 
         compiled = jax.jit(fn).lower(*args).compile()
         temp_bytes = compiled.memory_analysis().temp_size_in_bytes
+    elif keras.backend.backend() == "torch":
+        import torch
+
+        compiled = torch.no_grad()(fn)
     else:
         import tensorflow as tf
 
@@ -66,6 +79,8 @@ def compile_gradient(fn, weights, inputs, unknown=False):
             return keras.ops.sum(fn(weights, inputs) ** 2)
 
         return compile_function(jax.grad(loss, argnums=(0, 1)), weights, inputs)
+    if keras.backend.backend() == "torch":
+        return _eager_gradient(fn, weights, inputs)
     import tensorflow as tf
 
     flat = keras.tree.flatten(weights)
@@ -79,6 +94,21 @@ def compile_gradient(fn, weights, inputs, unknown=False):
         return tape.gradient(loss, [flat, inputs])
 
     return compile_function(gradient, *flat, inputs, unknown=unknown)
+
+
+def _eager_gradient(fn, weights, inputs):
+    import torch
+
+    weights, inputs = keras.tree.map_structure(
+        lambda x: x.detach().requires_grad_(), (weights, inputs)
+    )
+    leaves = keras.tree.flatten((weights, inputs))
+
+    def gradient():
+        loss = torch.sum(fn(weights, inputs) ** 2)
+        return torch.autograd.grad(loss, leaves, allow_unused=True)
+
+    return started(gradient)
 
 
 def started(call):

@@ -42,7 +42,19 @@ def layer_candidates(batch, length, features, states, gradient, functions=None):
         if gradient:
             ready = compiled.compile_gradient(function, weights, inputs)
         candidates[name] = ready
+    if keras.backend.backend() == "torch" and functions is None:
+        candidates |= _torch_layers(inputs, gradient)
     return candidates
+
+
+def _torch_layers(inputs, gradient):
+    """PyTorch's own recurrent layers."""
+    how = compiled.compile_gradient if gradient else compiled.compile_function
+    features = inputs.shape[-1]
+    return {
+        f"torch.nn.{name}({features})": how(*peers.torch_layer(name, features), inputs)
+        for name in ("LSTM", "GRU")
+    }
 
 
 def _keras_layer(layer, inputs):
@@ -76,7 +88,9 @@ _layer(
     True,
     Target("keras_lru", _COMPLEX, 1 / 4, "jax"),
     Target("keras_lru", _PAIRS, 1 / 4.5, "tensorflow"),
-    Target("keras_lru", "projections", 1.5),
+    Target("keras_lru", "projections", 1.5, "jax"),
+    Target("keras_lru", "projections", 1.5, "tensorflow"),
+    Target("keras_lru", "projections", 1.35, "torch"),
 )
 _layer((4, 1024, 512, 384), False, Target("keras_lru", _COMPLEX, 1 / 4, "jax"))
 _layer((4, 1024, 512, 384), True, Target("keras_lru", _COMPLEX, 1 / 2.4, "jax"))
@@ -104,6 +118,10 @@ _LENGTHS = (1024, 4096, 16384, 65536)
         Target(f"keras_lru, length {n}", "keras_lru, length 1024", 1.2)
         for n in _LENGTHS[1:]
     ),
+    *(
+        Target(f"keras_lru, length {n}", f"torch.nn.LSTM(64), length {n}", 1.0, "torch")
+        for n in _LENGTHS[1:]
+    ),
     suites=BOTH,
     tokens=65536,
 )
@@ -115,8 +133,10 @@ def _():
         general = _COMPLEX if _COMPLEX in functions else _PAIRS
         functions = {k: functions[k] for k in ("keras_lru", general)}
         ready = layer_candidates(*shape, 64, gradient=True, functions=functions)
+        if keras.backend.backend() == "torch":
+            ready |= _torch_layers(make_inputs(*shape), gradient=True)
         # Beyond, one call takes TensorFlow half a minute.
-        if length <= 4096 or keras.backend.backend() == "jax":
+        elif length <= 4096 or keras.backend.backend() == "jax":
             lstm = keras.layers.LSTM(64, return_sequences=True)
             ready["LSTM(64)"] = _keras_layer(lstm, make_inputs(*shape))
         for name, candidate in ready.items():

@@ -94,6 +94,35 @@ def complex_associative_scan(w, u):
     return jax.vmap(one_sequence)(u)
 
 
+def torch_associative_scan(w, u):
+    """The same on PyTorch, over a whole batch."""
+    import torch
+
+    eigenvalues = torch.exp(torch.complex(-w["nu"], w["theta"]))
+    Bu = torch.complex(u @ w["B_re"], u @ w["B_im"])
+
+    def combine(earlier, later):
+        (a, x), (b, y) = earlier, later
+        return b * a, b * x + y
+
+    _, states = ops.associative_scan(combine, (eigenvalues.expand_as(Bu), Bu), axis=1)
+    outputs = states @ torch.complex(w["C_re"], w["C_im"])
+    return outputs.real + w["D"] * u
+
+
+def torch_layer(name, features):
+    """`torch.nn.LSTM` or `GRU`, whose kernels PyTorch brings, with its own weights."""
+    import torch
+
+    module = getattr(torch.nn, name)(features, features, batch_first=True)
+    weights = dict(module.named_parameters())
+
+    def run(weights, inputs):
+        return torch.func.functional_call(module, weights, (inputs,))[0]
+
+    return run, weights
+
+
 def keras_associative_scan(w, u):
     """(re, im) pairs through `keras.ops.associative_scan`."""
     modulus = ops.exp(-w["nu"])
@@ -155,4 +184,6 @@ def formulations():
     }
     if keras.backend.backend() == "jax":
         peers["complex64 associative_scan"] = complex_associative_scan
+    if keras.backend.backend() == "torch":
+        peers["complex64 associative_scan"] = torch_associative_scan
     return peers

@@ -36,7 +36,13 @@ BOTH = ("cpu", "gpu")
 _CASES = {suite: [] for suite in (*BOTH, "input")}
 
 
-def case(name, *targets, suites=("cpu",), backends=("jax", "tensorflow"), tokens=None):
+def case(
+    name,
+    *targets,
+    suites=("cpu",),
+    backends=("jax", "tensorflow", "torch"),
+    tokens=None,
+):
     """Register the decorated builder in `suites`, for `backends`."""
 
     def register(build):

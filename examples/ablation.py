@@ -70,7 +70,7 @@ def parse_args():
     )
     parser.add_argument(
         "--backend",
-        choices=["jax", "tensorflow"],
+        choices=["jax", "tensorflow", "torch"],
         help="default: Keras's own choice, KERAS_BACKEND or ~/.keras/keras.json",
     )
     # A shell expands no ~ after =.

@@ -25,7 +25,7 @@ def parse_args():
     )
     parser.add_argument(
         "--backend",
-        choices=["jax", "tensorflow"],
+        choices=["jax", "tensorflow", "torch"],
         help="default: Keras's own choice, KERAS_BACKEND or ~/.keras/keras.json",
     )
     parser.add_argument("--epochs", type=int, default=20)

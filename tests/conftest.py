@@ -37,13 +37,28 @@ WITHOUT_BACKEND = (
 )
 
 
+# On PyTorch another process exports, on TensorFlow, in whose suite these are.
+EXPORTS = (
+    "tests/examples/test_export_savedmodel.py",
+    "tests/export/test_export.py",
+    "tests/export/test_exported_streams.py",
+    "tests/export/test_faults.py",
+    "tests/export/test_own_layers.py",
+    "tests/export/test_refusals.py",
+    "tests/export/test_unknown_sizes.py",
+)
+
+
 def pytest_collection_modifyitems(config, items):
-    """Leave out of the second backend's suite what no backend runs in."""
+    """Leave out of the other backends' suites what they don't run in."""
     import keras
 
     if keras.backend.backend() == "jax":
         return
-    left_out = [item for item in items if item.nodeid.startswith(WITHOUT_BACKEND)]
+    files = WITHOUT_BACKEND
+    if keras.backend.backend() == "torch":
+        files += EXPORTS
+    left_out = [item for item in items if item.nodeid.startswith(files)]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
 
@@ -59,7 +74,7 @@ def pytest_collection_finish(session):
 # What Keras hasn't on a backend, as the library or Keras says when it is asked for it.
 REFUSALS = {
     "torch": (
-        "SavedModels are written on the backends 'jax' and 'tensorflow'",
+        "SavedModels are written on the backends 'jax' and 'tensorflow'.",
         "`steps_per_execution` must be 1 with the PyTorch backend",
     )
 }

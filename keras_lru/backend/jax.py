@@ -18,7 +18,6 @@ __all__ = [
     "arctan2",
     "as_program",
     "call_when_built",
-    "check_saves_models",
     "check_sizes",
     "compiled",
     "cond",
@@ -37,6 +36,7 @@ __all__ = [
     "saved_model_options",
     "sum_over_replicas",
     "vector_jacobian_product",
+    "writes_saved_models",
 ]
 
 
@@ -307,10 +307,6 @@ def check_sizes(
     jax.eval_shape(function, *inputs)
 
 
-def check_saves_models() -> None:
-    """Raise `NotImplementedError` where no SavedModel can be written: here it can."""
-
-
 def saved_model_options(shapes: Any) -> dict:
     """Keyword arguments for Keras's SavedModel export of an endpoint.
 
@@ -323,3 +319,8 @@ def saved_model_options(shapes: Any) -> dict:
         of, and with the names of unknown sizes, that Keras would all tell apart.
     """
     return {"jax2tf_kwargs": {"with_gradient": False, "polymorphic_shapes": shapes}}
+
+
+def writes_saved_models() -> bool:
+    """Whether Keras writes SavedModels on this backend."""
+    return True

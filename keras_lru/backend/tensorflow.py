@@ -15,7 +15,6 @@ __all__ = [
     "arctan2",
     "as_program",
     "call_when_built",
-    "check_saves_models",
     "check_sizes",
     "compiled",
     "cond",
@@ -34,6 +33,7 @@ __all__ = [
     "saved_model_options",
     "sum_over_replicas",
     "vector_jacobian_product",
+    "writes_saved_models",
 ]
 
 # Those of the open data-parallel scopes, the innermost last.
@@ -362,10 +362,6 @@ def check_sizes(
     traced.get_concrete_function()
 
 
-def check_saves_models() -> None:
-    """Raise `NotImplementedError` where no SavedModel can be written: here it can."""
-
-
 def saved_model_options(shapes: Any) -> dict:
     """Keyword arguments for Keras's SavedModel export of an endpoint: none are needed.
 
@@ -375,3 +371,8 @@ def saved_model_options(shapes: Any) -> dict:
     """
     del shapes
     return {}
+
+
+def writes_saved_models() -> bool:
+    """Whether Keras writes SavedModels on this backend."""
+    return True

@@ -16,7 +16,6 @@ __all__ = [
     "arctan2",
     "as_program",
     "call_when_built",
-    "check_saves_models",
     "check_sizes",
     "compiled",
     "cond",
@@ -35,8 +34,13 @@ __all__ = [
     "saved_model_options",
     "sum_over_replicas",
     "vector_jacobian_product",
+    "writes_saved_models",
 ]
 
+_NO_SAVED_MODELS = (
+    "SavedModels are written on the backends 'jax' and 'tensorflow'. "
+    "Received: backend='torch'"
+)
 # Whether a transform of `torch.func` sees each operation: none may write in place.
 _is_transformed: ContextVar[bool] = ContextVar("is_transformed", default=False)
 
@@ -361,7 +365,7 @@ def proves_sizes() -> bool:
 def check_sizes(
     function: Callable, shapes: list[tuple[int | str, ...]], dtypes: list[str]
 ) -> None:
-    """Refused, with all that SavedModels need.
+    """Refused, as all that SavedModels need.
 
     Args:
         function: Function of tensors by position, without side effects.
@@ -371,21 +375,11 @@ def check_sizes(
     Raises:
         NotImplementedError: Always.
     """
-    del function, shapes, dtypes
-    check_saves_models()
-
-
-def check_saves_models() -> None:
-    """Raise `NotImplementedError` where no SavedModel can be written: here."""
-    raise NotImplementedError(
-        "SavedModels are written on the backends 'jax' and 'tensorflow': save the "
-        "model with `model.save('model.keras')`, and export it in a process with "
-        "KERAS_BACKEND=tensorflow that loads it. Received: backend='torch'"
-    )
+    raise NotImplementedError(_NO_SAVED_MODELS)
 
 
 def saved_model_options(shapes: Any) -> dict:
-    """Refused, with all that SavedModels need.
+    """Refused, as all that SavedModels need.
 
     Args:
         shapes: Shapes of the endpoint's arguments, in its structure, as strings.
@@ -393,6 +387,9 @@ def saved_model_options(shapes: Any) -> dict:
     Raises:
         NotImplementedError: Always.
     """
-    del shapes
-    check_saves_models()
-    return {}
+    raise NotImplementedError(_NO_SAVED_MODELS)
+
+
+def writes_saved_models() -> bool:
+    """Whether Keras writes SavedModels on this backend."""
+    return False

@@ -3,7 +3,7 @@
 import keras
 from keras import tree
 
-from keras_lru.backend import check_saves_models, saved_model_options
+from keras_lru.backend import saved_model_options
 from keras_lru.export.layer_names import named_layers
 from keras_lru.export.unknown_sizes import free_and_name_sizes
 
@@ -28,7 +28,6 @@ def served_inputs(model, signature=None):
         ValueError: If the model has not been built, or cannot be traced with the sizes
             unknown that have to be. The message names the input.
     """
-    check_saves_models()
     if signature is not None:
         return free_and_name_sizes(model, signature, free_time=False)
     have_time = getattr(model, "inputs_have_time", False)

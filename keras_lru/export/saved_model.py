@@ -6,8 +6,9 @@ from pathlib import Path
 import keras
 from keras import ops, tree
 
-from keras_lru.backend import forward_only
+from keras_lru.backend import forward_only, writes_saved_models
 from keras_lru.export.atomic_folder import atomic_folder
+from keras_lru.export.by_tensorflow import export_by_tensorflow
 from keras_lru.export.input_signature import endpoint_options, served_inputs
 from keras_lru.export.streaming_model import StreamingModel
 
@@ -47,6 +48,9 @@ def export_saved_model(
     `cannot_stream` why they need the whole sequence. That is tried on random inputs
     before anything is written. Normalization and dropout run as in inference.
 
+    On PyTorch, with which Keras writes no SavedModels, another process does it with
+    TensorFlow: the model goes over in a `.keras` file.
+
     Args:
         model: A built `keras.Model`. Axis 1 of an input is time if the model takes
             other sizes there; static features, states and the like keep the size they
@@ -68,8 +72,6 @@ def export_saved_model(
             names the input without time, or the layer that reads from the end
             (`Bidirectional`, `go_backwards`), pools over time, mixes time steps, or
             says itself that it cannot.
-        NotImplementedError: On PyTorch, with which Keras writes none: the message says
-            how another backend does.
         FileExistsError: If there is something at `path`, without `overwrite`.
         OSError: If nothing can be written at `path`, or the disk is full. Then `path`
             is as it was.
@@ -100,6 +102,16 @@ def export_saved_model(
             "`path` must not exist yet, or pass `overwrite=True`. "
             f"Received: path={str(path)!r}"
         )
+    if not writes_saved_models():
+        export_by_tensorflow(
+            model,
+            path,
+            streaming=streaming,
+            input_signature=input_signature,
+            overwrite=overwrite,
+            verbose=verbose,
+        )
+        return
     recorded = input_signature is None
     input_signature, shapes = served_inputs(model, input_signature)
     if streaming and recorded:

@@ -2,8 +2,9 @@
 
 import keras
 
-from keras_lru.backend import forward_only
+from keras_lru.backend import forward_only, writes_saved_models
 from keras_lru.export.atomic_folder import atomic_folder
+from keras_lru.export.by_tensorflow import export_by_tensorflow
 from keras_lru.export.input_signature import endpoint_options, served_inputs
 
 
@@ -41,7 +42,8 @@ class SequenceModel(keras.Model):
 
         A SavedModel takes sequences of every length, in batches of every size,
         whatever the model was built on; and it is written whole or not at all. The
-        other formats are Keras's own.
+        other formats are Keras's own. On PyTorch another process writes it, with
+        TensorFlow.
 
         Args:
             filepath: Where to write.
@@ -54,12 +56,21 @@ class SequenceModel(keras.Model):
         Raises:
             ValueError: If the model has not been built, or cannot be traced where a
                 size of `input_signature` is unknown.
-            NotImplementedError: If a SavedModel is asked for on PyTorch: the message
-                says how another backend writes it.
             OSError: If nothing can be written at `filepath`.
         """
         if format != "tf_saved_model":
             super().export(filepath, format, verbose, input_signature, **kwargs)
+            return
+        if not writes_saved_models():
+            export_by_tensorflow(
+                self,
+                filepath,
+                streaming=False,
+                input_signature=input_signature,
+                overwrite=True,
+                verbose=verbose is None or verbose,
+                **kwargs,
+            )
             return
         input_signature, shapes = served_inputs(self, input_signature)
         kwargs = {**endpoint_options(input_signature, shapes), **kwargs}
