@@ -43,7 +43,9 @@ def test_whole_sequences_and_streams_are_served(tmp_path, tensorflow_alone):
 def test_what_fails_there_fails_here(tmp_path):
     both = keras.layers.Bidirectional(LRU(2), name="both")
     model = keras.Sequential([keras.Input((None, 3)), both], name="reader")
-    with pytest.raises(ValueError, match=r"cannot be streamed.*'reader', where layer 'both'"):
+    with pytest.raises(
+        ValueError, match=r"cannot be streamed.*'reader', where layer 'both'"
+    ):
         export_by_tensorflow(model, tmp_path / "model", verbose=False)
     assert not (tmp_path / "model").exists()
 
