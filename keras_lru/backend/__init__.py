@@ -18,10 +18,14 @@ elif _BACKEND == "tensorflow":
 elif _BACKEND == "torch":
     from keras_lru.backend.torch import *  # noqa: F403
     from keras_lru.backend.torch import __all__ as _names
+elif _BACKEND in ("numpy", "openvino"):
+    from keras_lru.backend.inference import *  # noqa: F403
+    from keras_lru.backend.inference import __all__ as _names
 else:
     raise ImportError(
-        "keras_lru runs on the Keras backends 'jax', 'tensorflow' and 'torch': set the "
-        "environment variable KERAS_BACKEND to one of them. "
+        "keras_lru runs on Keras's backends 'jax', 'tensorflow' and 'torch', and "
+        "predicts on 'numpy' and 'openvino': set the environment variable "
+        "KERAS_BACKEND to one of them. "
         f"Received: backend={_BACKEND!r}"
     )
 

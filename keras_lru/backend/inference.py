@@ -1,0 +1,247 @@
+"""NumPy and OpenVINO: Keras predicts there, and trains nothing."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_lru.backend.types import Tensor
+
+__all__ = [
+    "arctan2",
+    "as_program",
+    "call_when_built",
+    "check_sizes",
+    "compiled",
+    "cond",
+    "data_parallel_again",
+    "data_parallel_scope",
+    "doubling_loop",
+    "drop_compiled_programs",
+    "function_with_gradient",
+    "has_accelerator",
+    "has_compiled_loops",
+    "is_replicated",
+    "largest",
+    "loop_over_time",
+    "packed_loop",
+    "proves_sizes",
+    "saved_model_options",
+    "sum_over_replicas",
+    "vector_jacobian_product",
+    "writes_saved_models",
+]
+
+_REFUSAL = (
+    "Models are {} on the backends 'jax', 'tensorflow' and 'torch'. "
+    f"Received: backend={keras.backend.backend()!r}"
+)
+
+
+def has_compiled_loops() -> bool:
+    """Whether a loop step costs about a microsecond and not a kernel launch each."""
+    return False
+
+
+def has_accelerator() -> bool:
+    """Whether the default device is a GPU or a TPU."""
+    return False
+
+
+def function_with_gradient(
+    forward: Callable[..., tuple[Any, Any]], backward: Callable[..., tuple]
+) -> Callable:
+    """A function of tensors; nothing is differentiated here.
+
+    Args:
+        forward: Maps tensors to `(outputs, kept)`.
+        backward: Not used.
+
+    Returns:
+        A function of the arguments of `forward` that returns `outputs`.
+    """
+    del backward
+    return lambda *args: forward(*args)[0]
+
+
+def compiled(function: Callable) -> Callable:
+    """The function as it is.
+
+    Args:
+        function: Function of tensors, or structures of them, by position, and of
+            hashable settings by keyword.
+    """
+    return function
+
+
+def as_program(function: Callable) -> Callable:
+    """The function as it is.
+
+    Args:
+        function: As of `compiled`.
+    """
+    return function
+
+
+def cond(
+    pred: Tensor, true_fn: Callable[[], Tensor], false_fn: Callable[[], Tensor]
+) -> Tensor:
+    """`true_fn()` if a boolean scalar is true, else `false_fn()`, of the same shape."""
+    return ops.where(pred, true_fn(), false_fn())
+
+
+def largest(x: Tensor) -> Tensor:
+    """Largest of each row of non-negative numbers, 0 of none."""
+    return ops.max(x, axis=1, initial=0)
+
+
+def arctan2(y: Tensor, x: Tensor) -> Tensor:
+    """Angles of the points `(x, y)`, in radians and in their dtype."""
+    return ops.arctan2(y, x)
+
+
+def vector_jacobian_product(
+    function: Callable[[Tensor], Tensor], x: Tensor, upstream: Tensor
+) -> Tensor:
+    """Refused.
+
+    Raises:
+        NotImplementedError: Always.
+    """
+    raise NotImplementedError(_REFUSAL.format("differentiated"))
+
+
+def loop_over_time(
+    step: Callable[[Tensor, Tensor], Tensor],
+    state: Tensor,
+    xs: Tensor,
+    reverse: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """States before each step, and after the last, of `state ← step(state, xs[:, t])`.
+
+    Args:
+        step: Maps a state and `(batch, features)` to the next state.
+        state: `(batch, state_features)`.
+        xs: `(batch, time, features)`, of a known length.
+        reverse: Whether time runs from the last step to the first.
+
+    Returns:
+        `(batch, time, state_features)` and `(batch, state_features)`.
+    """
+    before = []
+    order = range(xs.shape[1])
+    for t in reversed(order) if reverse else order:
+        before.append(state)
+        state = step(state, xs[:, t])
+    return ops.stack(before[::-1] if reverse else before, axis=1), state
+
+
+def packed_loop(
+    step: Callable[[Tensor, Tensor], Tensor],
+    a: tuple[Tensor, Tensor],
+    state: Tensor,
+    xs: Tensor,
+    reverse: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """`loop_over_time` of `state ← a · state + xs[:, t]` over packed complex numbers.
+
+    Args:
+        step: The same.
+        a: Real and imaginary parts, `(n,)`.
+        state: `(batch, 2·n)`: real parts, then imaginary ones.
+        xs: `(batch, time, 2·n)`.
+        reverse: Whether time runs from the last step to the first.
+
+    Returns:
+        `(batch, time, 2·n)` and `(batch, 2·n)`.
+    """
+    del a
+    return loop_over_time(step, state, xs, reverse)
+
+
+def doubling_loop(cond: Callable, body: Callable, loop_vars: tuple) -> tuple:
+    """`while_loop` of at most 31 rounds."""
+    return ops.while_loop(cond, body, loop_vars, maximum_iterations=31)
+
+
+def is_replicated() -> bool:
+    """Whether each of several replicas computes on its own part of the batch."""
+    return False
+
+
+def sum_over_replicas(x: Tensor) -> Tensor:
+    """The sum of the replicas' `x`, for each of them: here `x` itself."""
+    return x
+
+
+@contextlib.contextmanager
+def data_parallel_scope() -> Iterator[int]:
+    """Scope in which models are made on the one device; yields 1."""
+    yield 1
+
+
+def data_parallel_again() -> contextlib.AbstractContextManager[None]:
+    """The `data_parallel_scope` that is open: there is none."""
+    return contextlib.nullcontext()
+
+
+def call_when_built(model: keras.Model, function: Callable[[], Any]) -> None:
+    """Refused: nothing is trained.
+
+    Args:
+        model: The model.
+        function: Function without arguments.
+
+    Raises:
+        NotImplementedError: Always.
+    """
+    raise NotImplementedError(_REFUSAL.format("trained"))
+
+
+@contextlib.contextmanager
+def drop_compiled_programs() -> Iterator[None]:
+    """Free afterwards what would be kept for ever: nothing is."""
+    yield
+
+
+def proves_sizes() -> bool:
+    """Whether what is traced with unknown sizes runs at all sizes, told by their names.
+
+    Two sizes that have to be equal need one name then.
+    """
+    return False
+
+
+def check_sizes(
+    function: Callable, shapes: list[tuple[int | str, ...]], dtypes: list[str]
+) -> None:
+    """Refused, as all that SavedModels need.
+
+    Args:
+        function: Function of tensors by position, without side effects.
+        shapes: The shape of each tensor: sizes, and names of unknown ones.
+        dtypes: The dtype of each tensor.
+
+    Raises:
+        NotImplementedError: Always.
+    """
+    raise NotImplementedError(_REFUSAL.format("traced"))
+
+
+def saved_model_options(shapes: Any) -> dict:
+    """Refused, as all that SavedModels need.
+
+    Args:
+        shapes: Shapes of the endpoint's arguments, in its structure, as strings.
+
+    Raises:
+        NotImplementedError: Always.
+    """
+    raise NotImplementedError(_REFUSAL.format("traced"))
+
+
+def writes_saved_models() -> bool:
+    """Whether Keras writes SavedModels on this backend."""
+    return False
