@@ -6,7 +6,7 @@ import numpy as np
 from benchmarks.compiled import started
 from benchmarks.layer_cases import make_inputs
 from benchmarks.registry import BOTH, Target, case
-from keras_lru.layers import LRU
+from keras_lru.layers import LRU, LRUBlock
 from keras_lru.models import SequenceClassifier
 
 
@@ -63,6 +63,27 @@ def _():
 
         parameters = public_model.make_parameters(4, 3, 128, 128, 10)
         candidates["public JAX code"] = public_model.compile_step(parameters, x, y)
+    return candidates
+
+
+@case(
+    "64k tokens by length, train_on_batch of two layers or blocks of 64",
+    suites=BOTH,
+    tokens=65536,
+)
+def _():
+    candidates = {}
+    # Beyond, Keras's LSTM takes half a minute but on JAX.
+    lengths = (64, 256, 1024, 4096, 16384)
+    for length in lengths if keras.backend.backend() == "jax" else lengths[:3]:
+        data = _data(65536 // length, length, 1)
+        layers = {
+            "LRUBlock(64)": LRUBlock,
+            "LSTM(64)": keras.layers.LSTM,
+        }
+        for name, layer in layers.items():
+            stack = _stack([layer(64, return_sequences=True) for _ in range(2)])
+            candidates[f"{name}, length {length}"] = _train_step(stack, *data)
     return candidates
 
 
