@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_lru.ops import diagonal_ssm, naive
+from keras_lru.ops import associative_scan, diagonal_ssm, naive
 
 
 def make_weights(input_dim, state_size, units, seed=0):
@@ -95,7 +95,11 @@ def complex_associative_scan(w, u):
 
 
 def torch_associative_scan(w, u):
-    """The same on PyTorch, over a whole batch."""
+    """The same on PyTorch, over a whole batch.
+
+    By our own scan: PyTorch has none that is differentiated, Keras's drops the
+    imaginary part.
+    """
     import torch
 
     eigenvalues = torch.exp(torch.complex(-w["nu"], w["theta"]))
@@ -105,7 +109,7 @@ def torch_associative_scan(w, u):
         (a, x), (b, y) = earlier, later
         return b * a, b * x + y
 
-    _, states = ops.associative_scan(combine, (eigenvalues.expand_as(Bu), Bu), axis=1)
+    _, states = associative_scan(combine, (eigenvalues.expand_as(Bu), Bu), axis=1)
     outputs = states @ torch.complex(w["C_re"], w["C_im"])
     return outputs.real + w["D"] * u
 
