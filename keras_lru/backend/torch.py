@@ -2,12 +2,12 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from contextvars import ContextVar
 from typing import Any
 
 import keras
 import torch
 from keras import ops
+from torch.autograd import forward_ad
 
 from keras_lru.backend.forward_only import is_forward_only
 from keras_lru.backend.types import Tensor
@@ -41,8 +41,6 @@ _NO_SAVED_MODELS = (
     "SavedModels are written on the backends 'jax' and 'tensorflow'. "
     "Received: backend='torch'"
 )
-# Whether a transform of `torch.func` sees each operation: none may write in place.
-_is_transformed: ContextVar[bool] = ContextVar("is_transformed", default=False)
 
 
 def has_compiled_loops() -> bool:
@@ -76,8 +74,7 @@ def function_with_gradient(
     Returns:
         A function of the arguments of `forward` that returns `outputs`.
     """
-    # TorchDynamo knows no context variables.
-    if torch.compiler.is_compiling() or is_forward_only() or _is_transformed.get():
+    if _is_transformed() or is_forward_only():
         return lambda *args: forward(*args)[0]
 
     def function(*args):
@@ -98,19 +95,15 @@ class _Function:
     def __call__(self, *args):
         """The outputs."""
         outputs, kept = self.forward(*args)
-        known = [*args, *(outputs if isinstance(outputs, tuple) else (outputs,))]
+        several = isinstance(outputs, tuple)
+        outputs = outputs if several else (outputs,)
+        known = [*args, *outputs]
         self.kept = [
             next(i for i, x in enumerate(known) if x is needed) for needed in kept
         ]
-        return outputs
-
-    def undifferentiated(self, *args):
-        """The outputs, of operations that PyTorch differentiates."""
-        token = _is_transformed.set(True)
-        try:
-            return self(*args)
-        finally:
-            _is_transformed.reset(token)
+        # PyTorch lets nobody write into a view that such a function returns.
+        outputs = tuple(x.clone() if x._is_view() else x for x in outputs)
+        return outputs if several else outputs[0]
 
 
 class _WithGradient(torch.autograd.Function):
@@ -128,26 +121,25 @@ class _WithGradient(torch.autograd.Function):
         ctx.function = function
         # By PyTorch's own means: a closure over outputs would keep them for ever.
         ctx.save_for_backward(*(known[i] for i in function.kept))
-        ctx.save_for_forward(*args)
 
     @staticmethod
     def backward(ctx, *upstream):
         return None, *ctx.function.backward(ctx.saved_tensors, *upstream)
 
-    @staticmethod
-    def jvp(ctx, _, *tangents):
-        args = ctx.saved_tensors
-        tangents = tuple(
-            torch.zeros_like(x) if tangent is None else tangent
-            for x, tangent in zip(args, tangents, strict=True)
-        )
-        return torch.func.jvp(ctx.function.undifferentiated, args, tangents)[1]
 
-    @staticmethod
-    def vmap(info, in_dims, function, *args):
-        del info
-        outputs = torch.func.vmap(function.undifferentiated, in_dims[1:])(*args)
-        return outputs, (0,) * len(outputs) if isinstance(outputs, tuple) else 0
+def _is_transformed(*tensors):
+    """Whether something else than a backward pass looks at each operation.
+
+    A trace, a transform of `torch.func`, forward derivatives, or gradients in batches,
+    of which nothing public tells.
+    """
+    # First: TorchDynamo doesn't know the others.
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or forward_ad._current_level >= 0
+        or any(map(torch._C._functorch.is_legacy_batchedtensor, tensors))
+    )
 
 
 def compiled(function: Callable) -> Callable:
@@ -176,7 +168,7 @@ def cond(
 
     Both are computed where a graph holds for either.
     """
-    if torch.compiler.is_compiling() or _is_transformed.get():
+    if _is_transformed():
         return torch.where(pred, true_fn(), false_fn())
     return ops.cond(pred, true_fn, false_fn)
 
@@ -202,7 +194,7 @@ def vector_jacobian_product(
 
 def _writes_in_place(*tensors):
     """Whether what is computed of these tensors is nobody's to differentiate."""
-    if torch.compiler.is_compiling() or _is_transformed.get():
+    if _is_transformed(*tensors):
         return False
     return not (torch.is_grad_enabled() and any(x.requires_grad for x in tensors))
 

@@ -6,6 +6,7 @@ runs that process: the request is a folder with the model and what to do with it
 """
 
 import builtins
+import importlib.util
 import json
 import os
 import pickle
@@ -14,23 +15,31 @@ import sys
 import tempfile
 from pathlib import Path
 
+import keras
+
 _MODEL, _REQUEST, _ERROR = "model.keras", "request.pickle", "error.json"
-_OURS = ("keras", "keras_lru")
+_KNOWN = ("builtins", "keras", "keras_lru")
 
 
 def export_by_tensorflow(model, path, **options):
     """`export_saved_model(model, path, **options)` by another process.
 
     Args:
-        model: A built model. The modules of its own layers are imported there.
+        model: A built model. The modules of all that is not Keras's are imported there.
         path: Folder to write.
         **options: Of `export_saved_model`; `verbose` too.
 
     Raises:
-        ValueError: If the model is not built; if a class of a layer is of the script
-            that runs, which no other process can import; or whatever the export raises.
+        ValueError: If the model is not built; if something in it is defined in the
+            script that runs, which no other process can import; or whatever the export
+            raises.
         ImportError: If TensorFlow is not installed.
     """
+    if importlib.util.find_spec("tensorflow") is None:
+        raise ImportError(
+            "SavedModels are written by TensorFlow, which is not installed: "
+            'pip install "keras-lru[tensorflow]".'
+        )
     if not model.built:
         raise ValueError(
             "`model` must be built before it is exported: call it on a batch. "
@@ -63,18 +72,34 @@ def export_by_tensorflow(model, path, **options):
 
 
 def _modules(model):
-    """Modules of layers that are neither Keras's nor ours."""
-    for layer in model._flatten_layers():
-        module = type(layer).__module__
+    """Modules of all in the model that is neither Keras's nor ours."""
+    for name, module in _objects(keras.saving.serialize_keras_object(model)):
         if module == "__main__":
             raise ValueError(
                 "On this backend SavedModels are written by another process, on "
-                "TensorFlow: `model` must be made of layers that it can import. "
-                f"Received: layer {layer.name!r} of class {type(layer).__name__}, "
-                "which is defined in the script that runs"
+                "TensorFlow: all in `model` must be of modules that it can import. "
+                f"Received: {name}, which is defined in the script that runs"
             )
-        if module.split(".")[0] not in _OURS:
+        if module.split(".")[0] not in _KNOWN:
             yield module
+
+
+def _objects(config):
+    """`(name, module)` of each object that a serialized form holds."""
+    if isinstance(config, dict):
+        if config.get("class_name") == "function":
+            # Its own form has no module.
+            name = config.get("registered_name") or config.get("config")
+            found = keras.saving.get_registered_object(name)
+            found = found or keras.saving.get_registered_object(str(config["config"]))
+            if found is not None:
+                yield name, found.__module__
+        elif config.get("class_name") and config.get("module"):
+            yield config["class_name"], config["module"]
+    children = config.values() if isinstance(config, dict) else config
+    if isinstance(config, dict | list | tuple):
+        for child in children:
+            yield from _objects(child)
 
 
 def _raised_there(path, stderr):
@@ -103,15 +128,12 @@ def main(folder):
 
 
 def _export(model, path, modules, options):
-    import importlib
-
-    import keras
-
     from keras_lru.export.saved_model import export_saved_model
 
     for module in modules:
         importlib.import_module(module)
-    model = keras.saving.load_model(model, compile=False)
+    # The file is this process's own.
+    model = keras.saving.load_model(model, compile=False, safe_mode=False)
     export_saved_model(model, path, **options)
 
 

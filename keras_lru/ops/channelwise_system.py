@@ -60,7 +60,7 @@ class ChannelwiseSystem(DiagonalSystem):
         batch, count, _ = ops.shape(before)
         before = ops.reshape(before, (batch, count, *V.shape[1:]))
         outputs = self._product("bcphn,tphn->bcth", before, V)
-        outputs += self._product(
+        outputs = outputs + self._product(
             "bcsh,sth->bcth", self._steps(blocks, T), self._kernel(T)
         )
         return ops.reshape(outputs, (batch, count, T * self.output_dim))

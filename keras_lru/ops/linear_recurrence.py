@@ -183,9 +183,9 @@ def _scan_sequentially(take, a, b, initial, reverse):
         return state, state
 
     # One leaf: `ops.scan` on TensorFlow fails with two and an unknown length.
-    xs = ops.swapaxes(ops.concatenate([a, b], axis=-1), 0, 1)
+    xs = ops.transpose(ops.concatenate([a, b], axis=-1), (1, 0, 2))
     _, states = ops.scan(step, initial, xs, reverse=reverse)
-    return ops.swapaxes(states, 0, 1)
+    return ops.transpose(states, (1, 0, 2))
 
 
 def _scan_associatively(take, a, b, initial, reverse):

@@ -1,5 +1,7 @@
 """Exports by another process, as on PyTorch, where Keras writes no SavedModels."""
 
+import importlib.util
+
 import keras
 import numpy as np
 import pytest
@@ -53,7 +55,7 @@ def test_what_fails_there_fails_here(tmp_path):
 def test_a_layer_of_the_script_is_refused(tmp_path):
     layers = [keras.Input((None, 3)), OfTheScript(name="own"), LRU(2)]
     model = keras.Sequential(layers)
-    with pytest.raises(ValueError, match=r"Received: layer 'own' of class OfTheScr"):
+    with pytest.raises(ValueError, match=r"Received: OfTheScript, which is defined"):
         export_by_tensorflow(model, tmp_path / "model")
 
 
@@ -75,3 +77,42 @@ def test_models_are_exported_the_same_way(tmp_path, tensorflow_alone, backend):
     for path in paths:
         served = tensorflow_alone.serve(path, x)
         np.testing.assert_allclose(served, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_modules_of_all_that_is_not_keras_s_are_imported(tmp_path, monkeypatch):
+    module = tmp_path / "written_by_somebody.py"
+    module.write_text(
+        "import keras\n"
+        "register = keras.saving.register_keras_serializable('somebody')\n"
+        "@register\n"
+        "class Tenth(keras.initializers.Initializer):\n"
+        "    def __call__(self, shape, dtype=None):\n"
+        "        return keras.ops.full(shape, 0.1, dtype)\n"
+        "@register\n"
+        "def halved(x):\n"
+        "    return x / 2\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    somebody = importlib.import_module("written_by_somebody")
+    model = keras.Sequential(
+        [
+            keras.Input((None, 3)),
+            LRU(4, input_initializer=somebody.Tenth(), return_sequences=True),
+            keras.layers.Dense(2, activation=somebody.halved),
+            keras.layers.Lambda(lambda x: x + 1),
+        ]
+    )
+    export_by_tensorflow(model, tmp_path / "model", streaming=False, verbose=False)
+    assert (tmp_path / "model" / "saved_model.pb").exists()
+
+
+def test_tensorflow_must_be_there(tmp_path, monkeypatch):
+    model = SequenceRegressor(2, depth=1, units=4)
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name: None if name == "tensorflow" else find_spec(name),
+    )
+    with pytest.raises(ImportError, match=r"TensorFlow, which is not installed: pip"):
+        export_by_tensorflow(model, tmp_path / "model")

@@ -157,3 +157,57 @@ def test_training_keeps_the_states_and_little_else():
     floats = sum(storage.nbytes() for storage in storages.values()) / 4
     # The inputs, half of the states, in blocks of 2, and matrices made of the weights.
     assert floats < 64 * 4096 + 2 * 64 * 4096 / 2 + 100_000
+
+
+@every
+def test_second_forward_derivatives(make):
+    layer, x = built(make), inputs(2, 7, 3)
+    direction = torch.ones_like(x)
+
+    def loss(x):
+        return layer(x).square().sum()
+
+    def slope(x):
+        return torch.func.jvp(loss, (x,), (direction,))[1]
+
+    (gradient,) = torch.autograd.grad(slope(x.requires_grad_()), x)
+    twice = torch.func.jvp(slope, (x.detach(),), (direction,))[1]
+    assert_close(twice, gradient.sum())
+
+
+@every
+def test_dual_numbers(make):
+    layer, x = built(make), inputs(2, 7, 3)
+    expected = torch.func.jvp(layer, (x,), (torch.ones_like(x),))[1]
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(x, torch.ones_like(x))
+        tangent = torch.autograd.forward_ad.unpack_dual(layer(dual)).tangent
+        assert_close(tangent, expected)
+
+
+@every
+def test_gradients_in_batches(make):
+    layer, x = built(make), inputs(2, 7, 3).requires_grad_()
+    outputs = layer(x)
+    upstream = inputs(5, *outputs.shape)
+    (found,) = torch.autograd.grad(
+        outputs, x, upstream, is_grads_batched=True, retain_graph=True
+    )
+    each = [torch.autograd.grad(outputs, x, u, retain_graph=True)[0] for u in upstream]
+    assert_close(found, torch.stack(each))
+
+
+@every
+def test_vmap_over_masks(make):
+    layer, xs = built(make), inputs(3, 2, 7, 3)
+    masks = inputs(3, 2, 7) > 0
+    found = torch.func.vmap(lambda x, mask: layer(x, mask=mask))(xs, masks)
+    each = [layer(x, mask=mask) for x, mask in zip(xs, masks, strict=True)]
+    assert_close(found, torch.stack(each))
+
+
+@every
+def test_outputs_may_be_written_to(make):
+    layer, x = built(make), inputs(2, 7, 3)
+    assert_close(layer(x).mul_(2), 2 * layer(x))
+    assert_close(layer(x)[:, -1].mul_(2), 2 * layer(x)[:, -1])
