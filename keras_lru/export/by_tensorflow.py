@@ -94,8 +94,9 @@ def _objects(config):
             found = found or keras.saving.get_registered_object(str(config["config"]))
             if found is not None:
                 yield name, found.__module__
-        elif config.get("class_name") and config.get("module"):
-            yield config["class_name"], config["module"]
+        elif "class_name" in config and "registered_name" in config:
+            # Keras names no module for what the script that runs defines.
+            yield config["class_name"], config.get("module") or "__main__"
     children = config.values() if isinstance(config, dict) else config
     if isinstance(config, dict | list | tuple):
         for child in children:
