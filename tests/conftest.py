@@ -15,6 +15,7 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 import gc
+import importlib.util
 
 import pytest
 
@@ -80,8 +81,14 @@ REFUSALS = {
 }
 
 
-class SkipsRefusals:
-    """Skips tests of what a backend refuses, with its own words as the reason."""
+class OfAllFolders:
+    """Hooks for the doctests of the library too, which are outside of this folder."""
+
+    def pytest_ignore_collect(self, collection_path):
+        """Leave out the module of a backend that is not installed."""
+        if collection_path.parts[-2:] == ("backend", "torch.py"):
+            return importlib.util.find_spec("torch") is None or None
+        return None
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_setup(self):
@@ -93,11 +100,11 @@ class SkipsRefusals:
 
 
 def pytest_configure(config):
-    # Not hooks of this file: the doctests of the library are outside of its folder.
-    config.pluginmanager.register(SkipsRefusals())
+    config.pluginmanager.register(OfAllFolders())
 
 
 def _skipping_refusals():
+    """Skips tests of what a backend refuses, with its own words as the reason."""
     import keras
 
     try:

@@ -16,6 +16,7 @@ __all__ = [
     "check_sizes",
     "compiled",
     "cond",
+    "cuts_unknown_lengths",
     "data_parallel_again",
     "data_parallel_scope",
     "doubling_loop",
@@ -90,6 +91,11 @@ def cond(
 ) -> Tensor:
     """`true_fn()` if a boolean scalar is true, else `false_fn()`, of the same shape."""
     return ops.where(pred, true_fn(), false_fn())
+
+
+def cuts_unknown_lengths() -> bool:
+    """Whether a length that is unknown while tracing can be cut into blocks."""
+    return False
 
 
 def largest(x: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ __all__ = [
     "check_sizes",
     "compiled",
     "cond",
+    "cuts_unknown_lengths",
     "data_parallel_again",
     "data_parallel_scope",
     "doubling_loop",
@@ -126,6 +127,11 @@ def cond(
 ) -> Tensor:
     """`true_fn()` if a boolean scalar is true, else `false_fn()`, of the same shape."""
     return lax.cond(pred, true_fn, false_fn)
+
+
+def cuts_unknown_lengths() -> bool:
+    """Whether a length that is unknown while tracing can be cut into blocks."""
+    return True
 
 
 def largest(x: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ __all__ = [
     "check_sizes",
     "compiled",
     "cond",
+    "cuts_unknown_lengths",
     "data_parallel_again",
     "data_parallel_scope",
     "doubling_loop",
@@ -48,7 +49,7 @@ def has_compiled_loops() -> bool:
 
     Not while a graph is traced, which holds every step of a loop.
     """
-    return not torch.compiler.is_compiling()
+    return not (torch.compiler.is_compiling() or torch.jit.is_tracing())
 
 
 def has_accelerator() -> bool:
@@ -136,6 +137,7 @@ def _is_transformed(*tensors):
     # First: TorchDynamo doesn't know the others.
     return (
         torch.compiler.is_compiling()
+        or torch.jit.is_tracing()
         or torch._C._are_functorch_transforms_active()
         or forward_ad._current_level >= 0
         or any(map(torch._C._functorch.is_legacy_batchedtensor, tensors))
@@ -171,6 +173,14 @@ def cond(
     if _is_transformed():
         return torch.where(pred, true_fn(), false_fn())
     return ops.cond(pred, true_fn, false_fn)
+
+
+def cuts_unknown_lengths() -> bool:
+    """Whether a length that is unknown while tracing can be cut into blocks.
+
+    An export of PyTorch would be one for lengths of some remainders.
+    """
+    return False
 
 
 def largest(x: Tensor) -> Tensor:
@@ -217,7 +227,7 @@ def loop_over_time(
         `(batch, time, state_features)` and `(batch, state_features)`. It can be
         differentiated.
     """
-    if not isinstance(xs.shape[1], int):
+    if isinstance(xs.shape[1], torch.SymInt):
         return _exported_loop(step, state, xs, reverse)
     before = []
     for x in _in_time(xs.unbind(1), reverse):

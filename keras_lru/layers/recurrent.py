@@ -21,6 +21,7 @@ from keras_lru.ops.sequences import (
     mask_of_steps,
     pad_time,
     static_size,
+    whole_lengths,
 )
 
 # What the user may give for a group of weights, as `<group>_<kind>`.
@@ -357,11 +358,11 @@ class RecurrentLayer(keras.layers.RNN):
             starts_at_zero = system.keeps_zero_state and initial_state is None
             compacted = compact(inputs, mask, starts_at_zero=starts_at_zero)
             inputs, lengths = compacted.inputs, compacted.lengths
-        batch, steps, _ = ops.shape(inputs)
+        steps = ops.shape(inputs)[1]
         add_step = not (system.takes_no_steps or static_size(inputs, 1))
         if add_step:
             if lengths is None:
-                lengths = ops.full((batch,), steps, dtype="int32")
+                lengths = whole_lengths(inputs)
             inputs = pad_time(inputs, 1)
         outputs, states = system.run(
             inputs,

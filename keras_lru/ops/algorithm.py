@@ -2,7 +2,11 @@
 
 import numbers
 
-from keras_lru.backend import has_accelerator, has_compiled_loops
+from keras_lru.backend import (
+    cuts_unknown_lengths,
+    has_accelerator,
+    has_compiled_loops,
+)
 from keras_lru.checks import check_choice, is_number
 from keras_lru.ops.time_invariant import ALGORITHMS
 
@@ -40,6 +44,8 @@ def resolve_scan(scan: str, length: int | None) -> str:
             scan = "associative"
         else:
             scan = "sequential" if has_compiled_loops() else "chunked"
+    if length is None and not cuts_unknown_lengths():
+        return "sequential"
     if scan == "associative" and length is None:
         return "chunked"
     return scan
@@ -58,6 +64,8 @@ def resolve_block_size(
     a step beside the 2·N·(H + O) of the projections.
     """
     size = check_block_size(block_size)
+    if length is None and not cuts_unknown_lengths():
+        return 1
     if isinstance(size, str):
         largest, extra = _LIMITS["accelerator" if has_accelerator() else "cpu"]
         projections = 2 * state_size * (input_dim + output_dim)
@@ -71,6 +79,8 @@ def resolve_block_size(
 def resolve_channelwise_block_size(block_size: int | str, length: int | None) -> int:
     """Steps per block of a `ChannelwiseSystem`, for `length` steps (None: unknown)."""
     size = check_block_size(block_size)
+    if length is None and not cuts_unknown_lengths():
+        return 1
     if isinstance(size, str):
         # Beside 4·n products a step for n states, T more: cheaper than states for long.
         size = 64

@@ -26,6 +26,7 @@ from keras_lru.ops.sequences import (
     static_size,
     take_step,
     take_steps,
+    whole_lengths,
     zero_without_steps,
 )
 from keras_lru.ops.system import System
@@ -154,8 +155,7 @@ class DiagonalSystem(System):
         final = last
         if lengths is not None or length is None or length % T:
             if lengths is None:
-                # Not `ops.full`: in an export of PyTorch `steps` would be a constant.
-                lengths = ops.cast(steps * ops.ones((batch,), dtype="int32"), "int32")
+                lengths = whole_lengths(inputs)
             final = self._state_at(lengths, blocks, before, last, T)
         if return_sequences:
             outputs = self.write(blocks, before, last, T)
@@ -186,8 +186,10 @@ class DiagonalSystem(System):
         """State after `lengths[b]` steps, from the state its block starts with."""
         count = ops.shape(before)[1]
         block, rest = lengths // T, lengths % T
-        inside = ops.minimum(block, count - 1)
-        state = ops.where((block < count)[:, None], take_step(before, inside), last)
+        # A tensor: in an export of PyTorch a number would be a constant.
+        final = ops.arange(0, count, dtype="int32")[-1]
+        inside = ops.minimum(block, final)
+        state = ops.where((block <= final)[:, None], take_step(before, inside), last)
         if T == 1:
             return state
         # The block's first `rest` steps, as the last ones of a block of their own.

@@ -113,6 +113,13 @@ def pad_time(x: Tensor, amount: int | Tensor, at_front: bool = False) -> Tensor:
 # Lengths
 
 
+def whole_lengths(x: Tensor) -> Tensor:
+    """Integers `(batch,)`: of sequences `(batch, time, features)` all of time."""
+    batch, time = ops.shape(x)[:2]
+    # Not `ops.full`: in an export of PyTorch the number would be a constant.
+    return ops.cast(time * ops.ones((batch,), dtype="int32"), "int32")
+
+
 def is_running(lengths: Tensor, steps: int | Tensor) -> Tensor:
     """Whether each of `steps` steps is within its sequence, `(batch, steps)`."""
     return ops.arange(0, steps, dtype="int32") < lengths[:, None]

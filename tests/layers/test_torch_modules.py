@@ -134,6 +134,43 @@ def test_export_for_any_batch(make):
     assert_close(program.module()(more), layer(more))
 
 
+EXPORTED = [make for name, make in MAKE.items() if name != "rg_lru"]
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("make", EXPORTED)
+def test_export_for_any_length(make, masked):
+    layer, x = built(make), inputs(2, 7, 3)
+    batch, time = torch.export.Dim("batch"), torch.export.Dim("time")
+    sizes = {0: batch, 1: time}
+
+    class Module(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x, mask=None):
+            return self.layer(x, mask=mask)
+
+    arguments = (x, x[..., 0] > 0) if masked else (x,)
+    program = torch.export.export(
+        Module(), arguments, dynamic_shapes=(sizes,) * len(arguments)
+    )
+    for length in (1, 2, 6, 40):
+        more = inputs(3, length, 3)
+        mask = (more[..., 0] > 0,) if masked else ()
+        assert_close(program.module()(more, *mask), layer(more, mask=(*mask, None)[0]))
+
+
+def test_export_of_a_model_for_any_length():
+    model = SequenceClassifier(3, depth=2, units=4, state_size=4)
+    x = inputs(2, 7, 3)
+    expected = model(inputs(5, 40, 3))
+    sizes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("time")}
+    program = torch.export.export(model, (x,), dynamic_shapes=((sizes,),))
+    assert_close(program.module()(inputs(5, 40, 3)), expected)
+
+
 def test_keras_exports_a_model_for_any_batch(tmp_path):
     model = SequenceClassifier(3, depth=1, units=4, state_size=4)
     model(inputs(2, 7, 3))
