@@ -16,7 +16,7 @@ INNER = [
     for package in (ops, backend)
     for module in pkgutil.iter_modules(package.__path__)
     # The one that this process runs is imported already.
-    if package is ops or module.name not in ("jax", "tensorflow")
+    if package is ops or module.name not in ("jax", "tensorflow", "torch")
 ]
 
 
