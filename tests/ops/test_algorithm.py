@@ -6,7 +6,10 @@ from keras_lru.ops import algorithm
 
 @pytest.fixture
 def machine(monkeypatch):
-    def make(compiled_loops, accelerator):
+    def make(compiled_loops=True, accelerator=False, cuts_unknown_lengths=True):
+        monkeypatch.setattr(
+            algorithm, "cuts_unknown_lengths", lambda: cuts_unknown_lengths
+        )
         monkeypatch.setattr(algorithm, "has_compiled_loops", lambda: compiled_loops)
         monkeypatch.setattr(algorithm, "has_accelerator", lambda: accelerator)
 
@@ -27,7 +30,8 @@ def test_auto_scan_follows_the_machine(machine, compiled_loops, accelerator, exp
     assert algorithm.resolve_scan("auto", 100) == expected
 
 
-def test_associative_scan_of_an_unknown_length_runs_in_chunks():
+def test_associative_scan_of_an_unknown_length_runs_in_chunks(machine):
+    machine()
     assert algorithm.resolve_scan("associative", None) == "chunked"
     assert algorithm.resolve_scan("sequential", None) == "sequential"
 
@@ -47,8 +51,18 @@ def test_a_block_is_no_longer_than_the_sequence(length, expected):
     assert algorithm.resolve_block_size(8, length, 4, 4, 4) == expected
 
 
-def test_block_size_of_an_unknown_length_is_taken_as_it_is():
+def test_block_size_of_an_unknown_length_is_taken_as_it_is(machine):
+    machine()
     assert algorithm.resolve_block_size(8, None, 4, 4, 4) == 8
+
+
+@pytest.mark.parametrize("size", [8, "auto"])
+@pytest.mark.parametrize("scan", algorithm.SCANS)
+def test_an_unknown_length_that_cannot_be_cut_runs_step_by_step(machine, scan, size):
+    machine(cuts_unknown_lengths=False)
+    assert algorithm.resolve_scan(scan, None) == "sequential"
+    assert algorithm.resolve_block_size(size, None, 4, 4, 400) == 1
+    assert algorithm.resolve_channelwise_block_size(size, None) == 1
 
 
 def test_block_size_may_be_an_integer_of_numpy():
