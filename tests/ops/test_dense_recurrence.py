@@ -131,7 +131,7 @@ def test_second_derivative():
         first = ops.tanh(0.3 * A + 0.1)
         return ops.tanh(first * A + 0.2)
 
-    start = ops.convert_to_tensor(0.7, dtype="float64")
+    start = np.array(0.7)
     actual, expected = (
         ops.convert_to_numpy(gradients(lambda A, f=f: gradients(f, A)[0], start)[0])
         for f in (loss, direct)
