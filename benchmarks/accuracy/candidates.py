@@ -94,15 +94,15 @@ def _recommended(build):
     return make
 
 
-def _whole_model(learning_rate=0.005, pooling=None, optimizer=None, **settings):
+def _whole_model(learning_rate=0.005, pooling="mean", optimizer=None, **settings):
     """The model class of a task, its defaults but for the size and what is given."""
 
     def compiled(model, task):
+        loss, metrics = _objective(task)
         if optimizer is None:
             return compile_recommended(
-                model, task.total_steps, *_objective(task), learning_rate=learning_rate
+                model, task.total_steps, loss, metrics, learning_rate=learning_rate
             )
-        loss, metrics = _objective(task)
         model.compile(optimizer, loss, metrics=metrics)
         return model
 
@@ -120,9 +120,7 @@ def _whole_model(learning_rate=0.005, pooling=None, optimizer=None, **settings):
                 "vocabulary_size": task.vocabulary_size,
                 "mask_zero": task.mask_zero,
             }
-            core = SequenceClassifier(
-                task.outputs, **sizes, **tokens, pooling=pooling or "mean"
-            )
+            core = SequenceClassifier(task.outputs, **sizes, **tokens, pooling=pooling)
         inputs, mask = _inputs(task)
         outputs = core(inputs[0]) if mask is None else core(inputs[0], mask=mask)
         return compiled(keras.Model(inputs, _answers(task, outputs)), task)

@@ -21,7 +21,8 @@ def data_parallel():
         A context manager, which gives the number of devices.
 
     Raises:
-        ValueError: When entered, if the backend is neither JAX nor TensorFlow.
+        NotImplementedError: When entered, on PyTorch with several GPUs: Keras trains on
+            one there.
 
     Example:
         >>> import keras, numpy as np
