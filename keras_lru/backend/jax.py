@@ -28,9 +28,9 @@ __all__ = [
     "drop_compiled_programs",
     "function_with_gradient",
     "has_accelerator",
-    "has_compiled_loops",
     "is_replicated",
     "largest",
+    "longest_loop",
     "loop_over_time",
     "packed_loop",
     "proves_sizes",
@@ -41,9 +41,12 @@ __all__ = [
 ]
 
 
-def has_compiled_loops() -> bool:
-    """Whether a loop step costs about a microsecond and not a kernel launch each."""
-    return True
+def longest_loop() -> int | None:
+    """Steps up to which a plain loop over time costs least on a CPU, `None`: any.
+
+    A step costs about a microsecond.
+    """
+    return None
 
 
 def has_accelerator() -> bool:

@@ -25,9 +25,9 @@ __all__ = [
     "drop_compiled_programs",
     "function_with_gradient",
     "has_accelerator",
-    "has_compiled_loops",
     "is_replicated",
     "largest",
+    "longest_loop",
     "loop_over_time",
     "packed_loop",
     "proves_sizes",
@@ -41,13 +41,13 @@ __all__ = [
 _strategies: list[tf.distribute.Strategy] = []
 
 
-def has_compiled_loops() -> bool:
-    """Whether a loop step costs about a microsecond and not a kernel launch each.
+def longest_loop() -> int | None:
+    """Steps up to which a plain loop over time costs least on a CPU, `None`: any.
 
-    The answer stays `False` under `jit_compile=True`: the choice is made while tracing,
-    when it is not known yet who will run the graph.
+    A step costs a kernel launch each. Under `jit_compile=True` it would not: the choice
+    is made while tracing, when it is not known yet who will run the graph.
     """
-    return False
+    return 0
 
 
 def has_accelerator() -> bool:

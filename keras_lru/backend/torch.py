@@ -26,9 +26,9 @@ __all__ = [
     "drop_compiled_programs",
     "function_with_gradient",
     "has_accelerator",
-    "has_compiled_loops",
     "is_replicated",
     "largest",
+    "longest_loop",
     "loop_over_time",
     "packed_loop",
     "proves_sizes",
@@ -44,12 +44,13 @@ _NO_SAVED_MODELS = (
 )
 
 
-def has_compiled_loops() -> bool:
-    """Whether a loop step costs a few microseconds and not a kernel launch each.
+def longest_loop() -> int | None:
+    """Steps up to which a plain loop over time costs least on a CPU, `None`: any.
 
-    Not while a graph is traced, which holds every step of a loop.
+    A step costs some ten microseconds, which more than a thousand make the larger part.
+    While a graph is traced, which holds every step, none.
     """
-    return not (torch.compiler.is_compiling() or torch.jit.is_tracing())
+    return 0 if torch.compiler.is_compiling() or torch.jit.is_tracing() else 1024
 
 
 def has_accelerator() -> bool:

@@ -5,7 +5,7 @@ import numbers
 from keras_lru.backend import (
     cuts_unknown_lengths,
     has_accelerator,
-    has_compiled_loops,
+    longest_loop,
 )
 from keras_lru.checks import check_choice, is_number
 from keras_lru.ops.time_invariant import ALGORITHMS
@@ -43,7 +43,9 @@ def resolve_scan(scan: str, length: int | None) -> str:
         if has_accelerator():
             scan = "associative"
         else:
-            scan = "sequential" if has_compiled_loops() else "chunked"
+            limit = longest_loop()
+            is_short = limit is None or (length is not None and length <= limit)
+            scan = "sequential" if is_short else "chunked"
     if length is None and not cuts_unknown_lengths():
         return "sequential"
     if scan == "associative" and length is None:

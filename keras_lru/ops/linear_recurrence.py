@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from keras import ops, tree
 
-from keras_lru.backend import compiled, function_with_gradient
+from keras_lru.backend import compiled, function_with_gradient, loop_over_time
 from keras_lru.backend.types import Tensor
 from keras_lru.checks import check_floating, check_shape
 from keras_lru.ops.algorithm import check_scan, resolve_scan
@@ -179,13 +179,11 @@ def _scan_sequentially(take, a, b, initial, reverse):
 
     def step(state, coefficient_and_input):
         a_t, b_t = coefficient_and_input[:, :n], coefficient_and_input[:, n:]
-        state = pack(take(a_t) * take(state) + take(b_t))
-        return state, state
+        return pack(take(a_t) * take(state) + take(b_t))
 
-    # One leaf: `ops.scan` on TensorFlow fails with two and an unknown length.
-    xs = ops.transpose(ops.concatenate([a, b], axis=-1), (1, 0, 2))
-    _, states = ops.scan(step, initial, xs, reverse=reverse)
-    return ops.transpose(states, (1, 0, 2))
+    xs = ops.concatenate([a, b], axis=-1)
+    before, last = loop_over_time(step, initial, xs, reverse)
+    return states_after(before, last, reverse)
 
 
 def _scan_associatively(take, a, b, initial, reverse):

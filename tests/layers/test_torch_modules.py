@@ -134,11 +134,8 @@ def test_export_for_any_batch(make):
     assert_close(program.module()(more), layer(more))
 
 
-EXPORTED = [make for name, make in MAKE.items() if name != "rg_lru"]
-
-
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("make", EXPORTED)
+@every
 def test_export_for_any_length(make, masked):
     layer, x = built(make), inputs(2, 7, 3)
     batch, time = torch.export.Dim("batch"), torch.export.Dim("time")

@@ -6,28 +6,34 @@ from keras_lru.ops import algorithm
 
 @pytest.fixture
 def machine(monkeypatch):
-    def make(compiled_loops=True, accelerator=False, cuts_unknown_lengths=True):
+    def make(longest_loop=None, accelerator=False, cuts_unknown_lengths=True):
         monkeypatch.setattr(
             algorithm, "cuts_unknown_lengths", lambda: cuts_unknown_lengths
         )
-        monkeypatch.setattr(algorithm, "has_compiled_loops", lambda: compiled_loops)
+        monkeypatch.setattr(algorithm, "longest_loop", lambda: longest_loop)
         monkeypatch.setattr(algorithm, "has_accelerator", lambda: accelerator)
 
     return make
 
 
 @pytest.mark.parametrize(
-    ("compiled_loops", "accelerator", "expected"),
+    ("longest_loop", "accelerator", "length", "expected"),
     [
-        (True, False, "sequential"),
-        (False, False, "chunked"),
-        (True, True, "associative"),
-        (False, True, "associative"),
+        (None, False, 10**6, "sequential"),
+        (None, False, None, "sequential"),
+        (0, False, 1, "chunked"),
+        (100, False, 100, "sequential"),
+        (100, False, 101, "chunked"),
+        (100, False, None, "chunked"),
+        (None, True, 100, "associative"),
+        (0, True, 100, "associative"),
     ],
 )
-def test_auto_scan_follows_the_machine(machine, compiled_loops, accelerator, expected):
-    machine(compiled_loops, accelerator)
-    assert algorithm.resolve_scan("auto", 100) == expected
+def test_auto_scan_follows_the_machine(
+    machine, longest_loop, accelerator, length, expected
+):
+    machine(longest_loop, accelerator)
+    assert algorithm.resolve_scan("auto", length) == expected
 
 
 def test_associative_scan_of_an_unknown_length_runs_in_chunks(machine):
@@ -37,11 +43,11 @@ def test_associative_scan_of_an_unknown_length_runs_in_chunks(machine):
 
 
 def test_block_size_auto_grows_with_the_states_and_the_machine(machine):
-    machine(True, accelerator=False)
+    machine(None, accelerator=False)
     assert algorithm.resolve_block_size("auto", 1000, 512, 512, 384) == 1
     assert algorithm.resolve_block_size("auto", 1000, 128, 128, 256) == 4
     assert algorithm.resolve_block_size("auto", None, 1, 1, 1000) == 4
-    machine(True, accelerator=True)
+    machine(None, accelerator=True)
     assert algorithm.resolve_block_size("auto", 1000, 128, 128, 256) == 8
     assert algorithm.resolve_block_size("auto", 1000, 1, 1, 1000) == 16
 
