@@ -7,6 +7,7 @@ import keras
 from keras_lru.checks import check_choice, check_positive_integer, check_real
 from keras_lru.initializers.seeds import check_seed, derive_seed
 from keras_lru.layers.arguments import ActivationLike
+from keras_lru.layers.dense import Dense
 from keras_lru.layers.freezing import freeze_parts
 from keras_lru.layers.lru import LRU, resolve_initialization
 from keras_lru.layers.pooling import MODES, SequencePooling
@@ -147,7 +148,7 @@ class LRUBlock(keras.layers.Layer):
             )
         if input_shape[-1] != self.units:
             seed = derive_seed(self.seed, "encoder")
-            self.encoder = keras.layers.Dense(
+            self.encoder = Dense(
                 self.units,
                 kernel_initializer=keras.initializers.GlorotUniform(seed),
                 dtype=self.dtype_policy,

@@ -13,6 +13,7 @@ from keras_lru.layers.batch_normalization import (
     BatchNormalization,
     check_momentum,
 )
+from keras_lru.layers.dense import Dense
 from keras_lru.layers.freezing import freeze_parts
 from keras_lru.layers.serialization import reseed, serialize_unbuilt
 from keras_lru.ops.sequences import mask_of_steps
@@ -182,7 +183,7 @@ class ResidualBlock(keras.layers.Layer):
 
     def _make_dense(self, name, units, activation=None):
         initializer = keras.initializers.GlorotUniform(derive_seed(self.seed, name))
-        return keras.layers.Dense(
+        return Dense(
             units,
             activation=activation,
             kernel_initializer=initializer,

@@ -8,6 +8,7 @@ from keras_lru.checks import check_positive_integer, check_real
 from keras_lru.initializers.seeds import check_seed, derive_seed
 from keras_lru.layers.activations import get_activation
 from keras_lru.layers.arguments import ActivationLike
+from keras_lru.layers.dense import Dense
 from keras_lru.layers.freezing import freeze_parts
 from keras_lru.layers.lru import LRU, resolve_initialization
 from keras_lru.layers.residual_block import ResidualBlock
@@ -150,7 +151,7 @@ class LRUBackbone(SequenceModel):
         common = {"dtype": self.dtype_policy, "name": "encoder"}
         seed = derive_seed(self.seed, "encoder")
         if self.vocabulary_size is None:
-            return keras.layers.Dense(
+            return Dense(
                 self.units,
                 kernel_initializer=keras.initializers.GlorotUniform(seed),
                 **common,

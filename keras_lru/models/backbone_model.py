@@ -3,6 +3,7 @@
 import keras
 
 from keras_lru.initializers.seeds import derive_seed
+from keras_lru.layers.dense import Dense
 from keras_lru.layers.freezing import freeze_parts
 from keras_lru.layers.serialization import serialize_unbuilt
 from keras_lru.models.backbone import LRUBackbone
@@ -47,7 +48,7 @@ class BackboneModel(SequenceModel):
     def make_dense(self, units, activation, name):
         """Makes a layer of the head, seeded by the backbone's seed."""
         seed = derive_seed(self.backbone.seed, name)
-        return keras.layers.Dense(
+        return Dense(
             units,
             activation=activation,
             kernel_initializer=keras.initializers.GlorotUniform(seed),
