@@ -57,13 +57,10 @@ class DenseSystem(DiagonalSystem):
     def write(self, blocks: Tensor, before: Tensor, last: Tensor, T: int) -> Tensor:
         if T == 1:
             return self.output(states_after(before, last), blocks)
-        powers = self._powers(T).map(lambda x: x[1:])
-        V = powers.map(lambda x: ops.expand_dims(x, -1)) * self.C
-        V = ops.concatenate([V.real, -V.imag], axis=1)
-        V = ops.reshape(
-            ops.transpose(V, (1, 0, 2)), (2 * self.state_size, T * self.output_dim)
-        )
-        return self._product(before, V) + self._product(blocks, self._kernel(T))
+        readouts = self._readouts(T)
+        V = ops.reshape(readouts[:, 1:], (2 * self.state_size, T * self.output_dim))
+        K = self._kernel(readouts[:, :-1], T)
+        return self._product(before, V) + self._product(blocks, K)
 
     def output(self, state: Tensor, inputs: Tensor) -> Tensor:
         fed = feed_through(inputs, self.D, self.compute_dtype)
@@ -73,11 +70,17 @@ class DenseSystem(DiagonalSystem):
         """Of packed states: `Re(C x)` is `[Re x, Im x] [Re C, −Im C]`."""
         return ops.concatenate([self.C.real, -self.C.imag], axis=0)
 
-    def _kernel(self, T):
+    def _readouts(self, T):
+        """`_readout` of λ^j C for j = 0 … T, `(2 · state_size, T + 1, output_dim)`."""
+        powers = self._powers(T).map(lambda x: ops.expand_dims(ops.transpose(x), -1))
+        C = powers * self.C.map(lambda x: ops.expand_dims(x, 1))
+        return ops.concatenate([C.real, -C.imag], axis=0)
+
+    def _kernel(self, readouts, T):
         """K: the block Toeplitz matrix `(T · input_dim, T · output_dim)`."""
-        powers = self._powers(T).map(lambda x: x[:-1])
-        B = pack(powers.map(lambda x: ops.expand_dims(x, 1)) * self.B)
-        taps = B @ self._readout()
+        rows = (2 * self.state_size, T * self.output_dim)
+        taps = pack(self.B) @ ops.reshape(readouts, rows)
+        taps = ops.reshape(taps, (self.input_dim, T, self.output_dim))
         if self.D is not None:
             D = self.D
             if len(D.shape) == 1:
@@ -85,13 +88,10 @@ class DenseSystem(DiagonalSystem):
                 column = ops.arange(0, self.output_dim, dtype="int32")
                 is_diagonal = ops.equal(column[:, None], column)
                 D = ops.where(is_diagonal, D, ops.zeros_like(D))
-            taps = ops.concatenate([taps[:1] + D, taps[1:]], axis=0)
-        taps = ops.concatenate([ops.zeros_like(taps[1:]), taps], axis=0)
-        rows = ops.stack([taps[T - 1 - s : 2 * T - 1 - s] for s in range(T)])
-        return ops.reshape(
-            ops.transpose(rows, (0, 2, 1, 3)),
-            (T * self.input_dim, T * self.output_dim),
-        )
+            taps = ops.concatenate([taps[:, :1] + D[:, None], taps[:, 1:]], axis=1)
+        taps = ops.concatenate([ops.zeros_like(taps[:, 1:]), taps], axis=1)
+        rows = ops.stack([taps[:, T - 1 - s : 2 * T - 1 - s] for s in range(T)])
+        return ops.reshape(rows, (T * self.input_dim, T * self.output_dim))
 
     def _product(self, x, matrix):
         return project(x, matrix, self.compute_dtype)

@@ -94,11 +94,8 @@ def states_before(
             algorithm,
             not reverse,
         )
-        direct = unpack(ops.sum(adjoints * before, axis=(0, 1)))
-        cross = unpack(ops.sum(adjoints * _swap(before), axis=(0, 1)))
-        d_value = ops.concatenate(
-            [direct.real + direct.imag, cross.imag - cross.real], axis=-1
-        )
+        products = conjugate(unpack(before)) * unpack(adjoints)
+        d_value = pack(products.map(lambda x: ops.sum(x, axis=(0, 1))))
         zeros = ops.zeros_like(coefficients[1])
         return d_value, zeros, zeros, adjoints, d_initial
 
