@@ -4,9 +4,13 @@ import argparse
 import json
 import os
 import platform
+import sys
+import threading
 from pathlib import Path
 
-SUITES = ("cpu", "gpu", "input", "serving", "tpu-aot")
+from benchmarks.modules import MODULES
+
+SUITES = ("cpu", "gpu", "input", "serving", "tpu-aot", "gpu-aot")
 
 
 def parse_args():
@@ -20,21 +24,37 @@ def parse_args():
     )
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--only", default="", help="cases whose name contains this")
+    parser.add_argument(
+        "--budget",
+        type=float,
+        metavar="SECONDS",
+        help="end after this time; what was measured until then is in the JSON file",
+    )
+    parser.add_argument(
+        "--smoke", action="store_true", help="small sizes, one round: a rehearsal"
+    )
     parser.add_argument("--output-dir", type=Path, default=Path("runs/benchmarks"))
     args = parser.parse_args()
-    if args.suite == "tpu-aot":
+    if args.suite.endswith("-aot"):
         # Keras writes keras.json unasked: only these two are somebody's choice.
         variable = os.environ.get("KERAS_BACKEND")
         chosen = args.backend or variable or "jax"
         if chosen != "jax":
             source = "--backend " if args.backend else "KERAS_BACKEND="
             parser.error(
-                "--suite tpu-aot compiles with JAX: choose it with --backend jax. "
-                f"Received: {source}{chosen}"
+                f"--suite {args.suite} compiles with JAX: choose it with --backend "
+                f"jax. Received: {source}{chosen}"
             )
         args.backend = "jax"
     if args.rounds < 1:
         parser.error(f"--rounds must be at least 1. Received: {args.rounds}")
+    if args.budget is not None and not args.budget > 0:
+        parser.error(f"--budget must be above 0. Received: {args.budget}")
+    if (args.smoke or args.budget) and args.suite not in MODULES:
+        parser.error(
+            f"--smoke and --budget are for {', '.join(MODULES)}. "
+            f"Received: --suite {args.suite}"
+        )
     return args
 
 
@@ -61,13 +81,59 @@ def machine():
     }
 
 
-def main(args):
-    """Run the suite."""
-    report = {"suite": args.suite, "backend": args.backend, "rounds": args.rounds}
-    if args.suite == "tpu-aot":
-        from benchmarks import tpu
+def _write(report, path):
+    """Write the report in one go: nobody finds half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".tmp")
+    draft.write_text(json.dumps(report, indent=2))
+    draft.replace(path)
 
-        report["results"] = tpu.run(args.only)
+
+def _run_cases(args, report, path):
+    """Run all cases, and write the report after each of them."""
+    from benchmarks import runner, shapes
+    from benchmarks.suites import cases
+
+    if args.smoke:
+        shapes.rehearse()
+    longest = None
+    if args.budget is not None:
+        longest = args.budget / 16
+        # A compiler listens to nobody.
+        ending = threading.Timer(args.budget, _end, [path])
+        ending.daemon = True
+        ending.start()
+    report["results"], report["failed"] = [], []
+    rounds = 1 if args.smoke else args.rounds
+    for case in cases(args.suite):
+        if args.only not in case.name:
+            continue
+        if args.smoke:
+            # Of the sizes that the targets are of, nothing is known.
+            case.targets = []
+        try:
+            report["results"].append(runner.run_case(case, rounds, longest))
+        except Exception as error:
+            # What is left is worth more than this case.
+            print(f"\n{case.name}: FAILED, {error!r:.500}", flush=True)
+            report["failed"].append({"case": case.name, "error": repr(error)})
+        _write(report, path)
+
+
+def _end(path):
+    print(f"\nThe time is over: {path}", flush=True)
+    os._exit(0)
+
+
+def main(args):
+    """Run the suite; the exit status."""
+    report = {"suite": args.suite, "backend": args.backend, "rounds": args.rounds}
+    name = f"{args.suite}-{args.backend}{'-smoke' if args.smoke else ''}.json"
+    path = args.output_dir / name
+    if args.suite.endswith("-aot"):
+        from benchmarks import ahead_of_time
+
+        report["results"] = ahead_of_time.run(args.suite, args.only)
     else:
         report["machine"] = machine()
         print(report["machine"])
@@ -76,30 +142,22 @@ def main(args):
 
             report["results"] = serving.run(args.only, args.rounds)
         else:
-            from benchmarks import runner
-            from benchmarks.suites import cases
-
-            report["results"] = [
-                runner.run_case(case, args.rounds)
-                for case in cases(args.suite)
-                if args.only in case.name
-            ]
-    args.output_dir.mkdir(parents=True, exist_ok=True)
-    path = args.output_dir / f"{args.suite}-{args.backend}.json"
-    path.write_text(json.dumps(report, indent=2))
+            _run_cases(args, report, path)
+    _write(report, path)
     print(f"\n{path}")
     if args.suite in ("cpu", "gpu"):
         from benchmarks import chart
 
         print(chart.draw(report, path.with_suffix(".png")) or "No lengths to draw.")
+    return 1 if report.get("failed") else 0
 
 
 if __name__ == "__main__":
     args = parse_args()
-    if args.suite == "tpu-aot":
-        from benchmarks.tpu import ENVIRONMENT
+    if args.suite.endswith("-aot"):
+        from benchmarks import ahead_of_time
 
-        os.environ.update(ENVIRONMENT)
+        os.environ.update(ahead_of_time.device(args.suite).ENVIRONMENT)
     # Keras chooses its backend when it is imported.
     if args.backend is not None:
         os.environ["KERAS_BACKEND"] = args.backend
@@ -107,7 +165,8 @@ if __name__ == "__main__":
     import keras
 
     args.backend = keras.backend.backend()
-    reason = ", as tpu-aot compiles with JAX" if args.suite == "tpu-aot" else ""
+    is_aot = args.suite.endswith("-aot")
+    reason = f", as {args.suite} compiles with JAX" if is_aot else ""
     print(f"Backend: {args.backend}{reason}", flush=True)
 
-    main(args)
+    sys.exit(main(args))

@@ -3,21 +3,29 @@
 On PyTorch they run as they are, as its models do.
 """
 
+import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
+from tqdm import tqdm
 
 
 @dataclass
 class Compiled:
-    """A compiled function, its arguments, and the cost of getting there."""
+    """A compiled function, its arguments, and the cost of getting there.
+
+    `error` is that of its result, relative to the largest number of the right one.
+    """
 
     call: Any
     first_call: float
     temp_bytes: int | None = None
+    error: float | None = None
 
     def __call__(self):
         """Run once, to the end."""
@@ -70,15 +78,44 @@ def compile_function(fn, *args, unknown=False):
     return ready
 
 
+def _gradient_on_jax(fn):
+    import jax
+
+    def loss(weights, inputs):
+        return keras.ops.sum(fn(weights, inputs) ** 2)
+
+    return jax.grad(loss, argnums=(0, 1))
+
+
+def compile_gradients(functions, weights, inputs):
+    """`compile_gradient` of each of `{name: function}` on JAX, as many at once as may.
+
+    What `first_call` says is the time of all of them.
+    """
+    import jax
+
+    start = time.perf_counter()
+    lowered = {
+        name: jax.jit(_gradient_on_jax(fn)).lower(weights, inputs)
+        for name, fn in functions.items()
+    }
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        programs = pool.map(lambda x: x.compile(), lowered.values())
+        programs = dict(zip(lowered, tqdm(programs, total=len(lowered)), strict=True))
+    return {
+        name: Compiled(
+            partial(program, weights, inputs),
+            time.perf_counter() - start,
+            program.memory_analysis().temp_size_in_bytes,
+        )
+        for name, program in programs.items()
+    }
+
+
 def compile_gradient(fn, weights, inputs, unknown=False):
     """Gradient of `sum(fn(weights, inputs)²)` for all weights and the inputs."""
     if keras.backend.backend() == "jax":
-        import jax
-
-        def loss(weights, inputs):
-            return keras.ops.sum(fn(weights, inputs) ** 2)
-
-        return compile_function(jax.grad(loss, argnums=(0, 1)), weights, inputs)
+        return compile_function(_gradient_on_jax(fn), weights, inputs)
     if keras.backend.backend() == "torch":
         return _eager_gradient(fn, weights, inputs)
     import tensorflow as tf

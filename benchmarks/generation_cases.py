@@ -5,9 +5,10 @@ import numpy as np
 
 from benchmarks.compiled import started
 from benchmarks.registry import BOTH, Target, case
+from benchmarks.shapes import sized
 from keras_lru.models import LanguageModel
 
-_CHARACTERS = 1_000
+_CHARACTERS = sized(1, 1_000)[1]
 
 
 def _writer(recurrence):
@@ -19,7 +20,7 @@ def _writer(recurrence):
 
 
 @case(
-    "generate 1 000 characters, 4 blocks of 128, batch 1",
+    f"generate {_CHARACTERS} characters, 4 blocks of 128, batch 1",
     Target("LRU", "LSTM", 1.0),
     suites=BOTH,
     tokens=_CHARACTERS,

@@ -46,6 +46,31 @@ def reference(weights, inputs):
     return outputs
 
 
+def reference_gradient(weights, inputs):
+    """Gradient of `sum(outputs²)` for weights and inputs, in float64 on JAX's CPU."""
+    import jax
+    import jax.numpy as jnp
+
+    def loss(w, u):
+        eigenvalues = jnp.exp(-w["nu"] + 1j * w["theta"])
+        B, C = w["B_re"] + 1j * w["B_im"], w["C_re"] + 1j * w["C_im"]
+
+        def step(x, u_t):
+            x = eigenvalues * x + u_t @ B
+            return x, (x @ C).real + w["D"] * u_t
+
+        x = jnp.zeros((u.shape[0], eigenvalues.shape[0]), eigenvalues.dtype)
+        _, outputs = jax.lax.scan(step, x, jnp.swapaxes(u, 0, 1))
+        return jnp.sum(outputs**2)
+
+    with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
+        exact = jax.tree.map(
+            lambda x: jnp.asarray(np.asarray(x, "float64")), (weights, inputs)
+        )
+        gradient = jax.jit(jax.grad(loss, argnums=(0, 1)))(*exact)
+        return jax.tree.map(np.asarray, gradient)
+
+
 def library(scan="auto", block_size="auto"):
     """`keras_lru`."""
 
@@ -62,6 +87,18 @@ def library(scan="auto", block_size="auto"):
         )[0]
 
     return run
+
+
+def least_work(batch, length, features, states, gradient):
+    """`(bytes, FLOPs)` that a layer cannot do without, in float32.
+
+    Inputs are read and outputs written, and with a gradient inputs, outputs and their
+    gradients once more each; the products are those of `projections`.
+    """
+    tokens = batch * length
+    moved = 4 * tokens * features * (5 if gradient else 2)
+    flops = 2 * tokens * 2 * states * 2 * features
+    return moved, flops * (3 if gradient else 1)
 
 
 def projections(w, u):

@@ -23,13 +23,15 @@ class Case:
     """Candidates that do the same work, and what the library promises among them.
 
     `build()` returns `{name: Compiled}`, checked already. `tokens` are those of one
-    call, for times per token.
+    call, for times per token. `work` is the least that it must move and compute,
+    `(bytes, FLOPs)`, for the time that the device would need for that.
     """
 
     name: str
     build: object
     targets: list = field(default_factory=list)
     tokens: int | None = None
+    work: tuple | None = None
 
 
 BOTH = ("cpu", "gpu")
@@ -42,6 +44,7 @@ def case(
     suites=("cpu",),
     backends=("jax", "tensorflow", "torch"),
     tokens=None,
+    work=None,
 ):
     """Register the decorated builder in `suites`, for `backends`."""
 
@@ -50,7 +53,7 @@ def case(
         if backend in backends:
             kept = [t for t in targets if t.backend in (None, backend)]
             for suite in suites:
-                _CASES[suite].append(Case(name, build, kept, tokens))
+                _CASES[suite].append(Case(name, build, kept, tokens, work))
         return build
 
     return register

@@ -6,10 +6,15 @@ import numpy as np
 from tqdm import tqdm
 
 
-def time_interleaved(candidates, rounds, label):
-    """Seconds of each of `{name: callable}` in each round, `{name: (rounds,)}`."""
+def time_interleaved(candidates, rounds, label, until=None):
+    """Seconds of each of `{name: callable}` in each round, `{name: (rounds,)}`.
+
+    No round begins after `until`, by `time.perf_counter()`, but the first two.
+    """
     seconds = {name: [] for name in candidates}
     for round_index in tqdm(range(rounds + 1), desc=label, leave=False):
+        if until is not None and round_index > 1 and time.perf_counter() > until:
+            break
         for name, call in candidates.items():
             start = time.perf_counter()
             call()

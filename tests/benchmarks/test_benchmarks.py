@@ -7,8 +7,10 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -32,6 +34,7 @@ def benchmarks():
     """The package at the root of the repository, which is not installed."""
     sys.path.insert(0, str(ROOT))
     import benchmarks.chart
+    import benchmarks.compiled
     import benchmarks.layer_cases
     import benchmarks.peers
     import benchmarks.registry
@@ -90,11 +93,69 @@ def test_ratio_is_taken_within_rounds(benchmarks):
     assert benchmarks.runner.ratio(seconds, "a", "b") == [0.5, 0.5, 0.5]
 
 
-def test_suites_have_cases(benchmarks):
+def test_suites_have_cases(benchmarks, backend):
     assert set(benchmarks.suites.MODULES) == {"cpu", "gpu", "input"}
     for suite in benchmarks.suites.MODULES:
         names = [case.name for case in benchmarks.suites.cases(suite)]
         assert len(names) == len(set(names)) > 5
+        if suite == "gpu" and backend == "jax":
+            assert names[0] == "error against float64, (2, 2048, 128, 256)"
+            assert names[1].startswith("all scans and blocks")
+
+
+def test_no_round_begins_after_the_time_but_the_first_two(benchmarks):
+    def ready():
+        time.sleep(0.01)
+
+    def rounds(until):
+        seconds = benchmarks.runner.time_interleaved({"a": ready}, 5, "", until)
+        return len(seconds["a"])
+
+    assert rounds(None) == 5
+    assert rounds(time.perf_counter() - 1) == 1
+    assert rounds(time.perf_counter() + 60) == 5
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="gradient by JAX alone")
+def test_the_float64_gradient_is_that_of_the_layer(benchmarks):
+    from benchmarks import compiled, gpu_cases, peers
+
+    weights = peers.make_weights(4, 6, 4)
+    inputs = benchmarks.layer_cases.make_inputs(2, 37, 4)
+    expected = peers.reference_gradient(weights, inputs)
+    assert all(x.dtype == "float64" for x in keras.tree.flatten(expected))
+    functions = {"a": peers.library(), "b": peers.library("associative", 4)}
+    for candidate in compiled.compile_gradients(functions, weights, inputs).values():
+        # Float32's rounding over 37 steps of |λ| < 1.
+        assert gpu_cases._error(candidate.call(), expected) < 1e-5
+
+
+PROGRAM = """HloModule jit_f, entry_computation_layout={(f32[8,4]{1,0})->f32[8,4]{1,0}}
+
+%fused (p: f32[8,4]) -> f32[8,4] {
+  %p = f32[8,4]{1,0} parameter(0)
+  ROOT %n = f32[8,4]{1,0} negate(%p)
+}
+
+ENTRY %main (x: f32[8,4], w: f32[4,2]) -> f32[8,2] {
+  %x = f32[8,4]{1,0} parameter(0)
+  %w = f32[4,2]{1,0} parameter(1)
+  %a = f32[8,4]{1,0} fusion(%x), kind=kLoop, calls=%fused
+  %t = (s32[], f32[8,4]{1,0}) tuple(%c, %a)
+  %l = (s32[], f32[8,4]{1,0}) while(%t), condition=%cond, body=%body
+  %g = f32[8,4]{1,0} get-tuple-element(%l), index=1
+  ROOT %d = f32[8,2]{1,0} custom-call(%g, %w), custom_call_target="__cublas$gemm"
+}
+"""
+
+
+def test_kernels_and_bytes_of_a_compiled_program(benchmarks):
+    from benchmarks.gpu import read_program
+
+    # The fusion reads and writes 8·4 floats; the product reads 8·4 and 4·2, writes 8·2.
+    moved = 4 * (2 * 32 + 32 + 8 + 16) / 1e6
+    expected = {"kernels": 2, "loops": 1, "MB moved": pytest.approx(moved)}
+    assert read_program(PROGRAM) == expected
 
 
 def test_imports_run_one_way():
@@ -145,6 +206,53 @@ def test_command_line(tmp_path, backend):
     assert report["machine"]["cores"] == os.cpu_count()
 
 
+@pytest.mark.slow
+def test_a_rehearsal_ends_in_time_and_keeps_what_it_has(tmp_path, backend):
+    words = ["--suite", "gpu", "--smoke", "--output-dir", tmp_path]
+    process = run("--backend", backend, *words, "--only", "masks")
+    assert process.returncode == 0, process.stderr
+    path = tmp_path / f"gpu-{backend}-smoke.json"
+    (result,) = json.loads(path.read_text())["results"]
+    assert result["case"] == "masks, LRU(8, 16) on (2, 32, 8), forward + backward"
+    assert result["targets"] == []
+    path.unlink()
+    start = time.perf_counter()
+    process = run("--backend", backend, *words, "--budget", 30)
+    # Beside Python's start, which may come under load.
+    assert time.perf_counter() - start < 60
+    assert process.returncode == 0, process.stderr
+    assert "The time is over" in process.stdout
+    assert json.loads(path.read_text())["results"]
+
+
+def test_a_case_that_fails_does_not_stop_the_others(
+    benchmarks, tmp_path, monkeypatch, capsys
+):
+    from argparse import Namespace
+
+    from benchmarks import __main__ as command
+
+    def fail():
+        raise RuntimeError("out of memory")
+
+    def build():
+        return {"a": benchmarks.compiled.started(lambda: None)}
+
+    cases = [
+        benchmarks.registry.Case("bad", fail),
+        benchmarks.registry.Case("b", build),
+    ]
+    monkeypatch.setattr(benchmarks.suites, "cases", lambda suite: cases)
+    args = Namespace(suite="gpu", only="", smoke=False, budget=None, rounds=2)
+    report = {}
+    command._run_cases(args, report, tmp_path / "report.json")
+    assert json.loads((tmp_path / "report.json").read_text()) == report
+    assert [result["case"] for result in report["results"]] == ["b"]
+    expected = [{"case": "bad", "error": "RuntimeError('out of memory')"}]
+    assert report["failed"] == expected
+    assert "bad: FAILED, RuntimeError('out of memory')" in capsys.readouterr().out
+
+
 @pytest.fixture
 def asked_for(tmp_path):
     """A function that runs the command up to the import of Keras.
@@ -169,14 +277,21 @@ def test_the_backend_is_keras_s_choice_unless_it_is_given(asked_for):
     assert asked_for("--backend", "jax", backend="tensorflow") == "jax"
 
 
-def test_tpu_aot_takes_jax_where_nobody_chose(asked_for):
-    assert asked_for("--suite", "tpu-aot") == "jax"
-    assert asked_for("--suite", "tpu-aot", "--backend", "jax") == "jax"
+@pytest.mark.parametrize("suite", ["tpu-aot", "gpu-aot"])
+def test_compiling_ahead_of_time_takes_jax_where_nobody_chose(asked_for, suite):
+    assert asked_for("--suite", suite) == "jax"
+    assert asked_for("--suite", suite, "--backend", "jax") == "jax"
 
 
 def test_wrong_arguments_are_refused():
     for arguments, variable, message in (
         (["--rounds", "0"], None, "--rounds must be at least 1. Received: 0"),
+        (["--budget", "0"], None, "--budget must be above 0. Received: 0.0"),
+        (
+            ["--suite", "tpu-aot", "--smoke"],
+            None,
+            "--smoke and --budget are for cpu, gpu, input. Received: --suite tpu-aot",
+        ),
         (["--backend", "numpy"], None, "invalid choice: 'numpy'"),
         (
             ["--suite", "tpu-aot", "--backend", "tensorflow"],

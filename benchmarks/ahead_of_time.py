@@ -1,0 +1,106 @@
+"""Programs for a device that is not there: compiled by its compiler, not run.
+
+What it would move and keep is exact and repeatable; it says nothing of seconds.
+"""
+
+import importlib
+import itertools
+from functools import partial
+
+# The module of each suite: its `ENVIRONMENT`, `topology()` and `figures(compiled)`.
+MODULES = {"tpu-aot": "tpu", "gpu-aot": "gpu"}
+
+
+def device(suite):
+    """The module that knows the device of a suite."""
+    return importlib.import_module(f"benchmarks.{MODULES[suite]}")
+
+
+def _layer(shape, states):
+    from benchmarks import peers
+
+    candidates = {
+        "projections": peers.projections,
+        "complex64 associative_scan": peers.complex_associative_scan,
+        "keras.ops.associative_scan": peers.keras_associative_scan,
+        'scan="auto"': peers.library(),
+    }
+    for scan in ("associative", "chunked", "sequential"):
+        for block_size in (1, 4, 8, 16):
+            name = f'scan="{scan}", block_size={block_size}'
+            candidates[name] = peers.library(scan, block_size)
+    features = shape[-1]
+    weights = peers.make_weights(features, states, features)
+    for name, function in candidates.items():
+        yield f"layer {(*shape, states)}: {name}", function, weights, shape
+
+
+def _model(shape, units, states):
+    from keras_lru.layers import LRU
+    from keras_lru.models import SequenceClassifier
+
+    for block_size in (1, 8):
+        layer = LRU(
+            units,
+            states,
+            return_sequences=True,
+            scan="associative",
+            block_size=block_size,
+        )
+        model = SequenceClassifier(10, depth=6, units=units, recurrence=layer)
+        model.build(shape)
+        weights = [v.value for v in model.trainable_variables]
+        fixed = [v.value for v in model.non_trainable_variables]
+
+        def run(weights, inputs, model=model, fixed=fixed):
+            return model.stateless_call(weights, fixed, inputs, training=True)[0]
+
+        sizes = (*shape[:2], units, states)
+        name = f'6-block model {sizes}: scan="associative", block_size={block_size}'
+        yield name, run, weights, shape
+
+
+def _as_on_an_accelerator():
+    """What `"auto"` takes is what it would take on the device, which is not there."""
+    from unittest import mock
+
+    return mock.patch("keras_lru.ops.algorithm.has_accelerator", return_value=True)
+
+
+def run(suite, only=""):
+    """Compile forward and gradient of each formulation; print and return figures."""
+    import jax
+    from tqdm import tqdm
+
+    target = device(suite)
+    sharding = jax.sharding.SingleDeviceSharding(target.topology().devices[0])
+
+    def loss(weights, inputs, function):
+        return (function(weights, inputs) ** 2).sum()
+
+    def spec(x):
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
+
+    results = []
+    for name, function, weights, shape in itertools.chain(
+        _layer((8, 2048, 128), 256), _model((8, 2048, 3), 128, 256)
+    ):
+        gradient = jax.grad(partial(loss, function=function), argnums=(0, 1))
+        for kind, f in (("forward", function), ("forward + backward", gradient)):
+            if only not in f"{name}, {kind}":
+                continue
+            tqdm.write(f"compiling {name}, {kind} …")
+            inputs = jax.ShapeDtypeStruct(shape, "float32", sharding=sharding)
+            with _as_on_an_accelerator():
+                lowered = jax.jit(f).lower(jax.tree.map(spec, weights), inputs)
+            compiled = lowered.compile()
+            figures = target.figures(compiled)
+            figures["temporary MB"] = (
+                compiled.memory_analysis().temp_size_in_bytes / 1e6
+            )
+            results.append({"candidate": name, "kind": kind, **figures})
+    for row in results:
+        figures = {k: x for k, x in row.items() if k not in ("candidate", "kind")}
+        words = " ".join(f"{x:7.0f} {unit}" for unit, x in figures.items())
+        print(f"{row['candidate']:64s} {row['kind']:20s} {words}")
+    return results
