@@ -5,15 +5,24 @@ What it would move and keep is exact and repeatable; it says nothing of seconds.
 
 import importlib
 import itertools
+import os
 from functools import partial
 
 # The module of each suite: its `ENVIRONMENT`, `topology()` and `figures(compiled)`.
-MODULES = {"tpu-aot": "tpu", "gpu-aot": "gpu"}
+_DEVICES = {"tpu-aot": "tpu", "gpu-aot": "gpu"}
 
 
-def device(suite):
+def set_environment(suite):
+    """Set the variables that its compiler needs, before JAX is imported."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    os.environ.update(_device(suite).ENVIRONMENT)
+    ours = _device(suite).ENVIRONMENT.get("XLA_FLAGS", "")
+    os.environ["XLA_FLAGS"] = f"{flags} {ours}".strip()
+
+
+def _device(suite):
     """The module that knows the device of a suite."""
-    return importlib.import_module(f"benchmarks.{MODULES[suite]}")
+    return importlib.import_module(f"benchmarks.{_DEVICES[suite]}")
 
 
 def _layer(shape, states):
@@ -72,7 +81,7 @@ def run(suite, only=""):
     import jax
     from tqdm import tqdm
 
-    target = device(suite)
+    target = _device(suite)
     sharding = jax.sharding.SingleDeviceSharding(target.topology().devices[0])
 
     def loss(weights, inputs, function):

@@ -19,7 +19,7 @@ from tqdm import tqdm
 class Compiled:
     """A compiled function, its arguments, and the cost of getting there.
 
-    `error` is that of its result, relative to the largest number of the right one.
+    `error` is that of its outputs, relative to the largest number of the right ones.
     """
 
     call: Any
@@ -90,18 +90,30 @@ def _gradient_on_jax(fn):
 def compile_gradients(functions, weights, inputs):
     """`compile_gradient` of each of `{name: function}` on JAX, as many at once as may.
 
-    What `first_call` says is the time of all of them.
+    What `first_call` says is the time of all of them. What does not compile is told,
+    and left out.
     """
     import jax
 
     start = time.perf_counter()
+
+    def compile_one(lowered):
+        try:
+            return lowered.compile()
+        except Exception as error:
+            return error
+
     lowered = {
         name: jax.jit(_gradient_on_jax(fn)).lower(weights, inputs)
         for name, fn in functions.items()
     }
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        programs = pool.map(lambda x: x.compile(), lowered.values())
+        programs = pool.map(compile_one, lowered.values())
         programs = dict(zip(lowered, tqdm(programs, total=len(lowered)), strict=True))
+    for name, program in list(programs.items()):
+        if isinstance(program, Exception):
+            print(f"{name} does not compile: {program!r:.300}")
+            del programs[name]
     return {
         name: Compiled(
             partial(program, weights, inputs),

@@ -47,8 +47,13 @@ _FREE = {
     "parameter",
     "tuple",
 }
-_BYTES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "f64": 8, "s64": 8}
-_BYTES |= {"c64": 8}
+_BYTES = {
+    **dict.fromkeys(("pred", "s8", "u8"), 1),
+    **dict.fromkeys(("s16", "u16", "f16", "bf16"), 2),
+    **dict.fromkeys(("s32", "u32", "f32"), 4),
+    **dict.fromkeys(("s64", "u64", "f64", "c64"), 8),
+    "c128": 16,
+}
 
 
 def topology():
@@ -94,6 +99,9 @@ def read_program(text):
             loops += 1
             continue
         kernels += 1
+        if operation == "custom-call":
+            # What a library's product returns beside its result is its workspace.
+            sizes[name] = _size(shape[: shape.find("]") + 1])
         operands = re.findall(r"%([\w.-]+)", rest.split("), ")[0])
         moved += sizes[name] + sum(sizes.get(operand, 0) for operand in operands)
     return {"kernels": kernels, "loops": loops, "MB moved": moved / 1e6}
@@ -106,5 +114,5 @@ def _size(shape):
         count = 1
         for size in filter(None, sizes.split(",")):
             count *= int(size)
-        total += count * _BYTES.get(dtype, 4)
+        total += count * _BYTES[dtype]
     return total

@@ -13,7 +13,7 @@ from keras_lru.layers import LRU, LRUCell
 # Largest accepted error, relative to the largest output: what float32 allows over 64k
 # steps at |λ| up to 0.999.
 _TOLERANCE = 2e-3
-_TOLERANCE_OF_TF32 = 2e-2
+TOLERANCE_OF_TF32 = 2e-2
 _COMPLEX, _PAIRS = "complex64 associative_scan", "keras.ops.associative_scan"
 
 
@@ -29,7 +29,7 @@ def _check(name, outputs, expected):
     error = np.abs(ops.convert_to_numpy(outputs) - expected).max()
     error = float(error / np.abs(expected).max())
     # A GPU multiplies float32 with the 10 bits of TF32, unless it is asked not to.
-    if not error < (_TOLERANCE_OF_TF32 if has_accelerator() else _TOLERANCE):
+    if not error < (TOLERANCE_OF_TF32 if has_accelerator() else _TOLERANCE):
         raise ValueError(f"{name} is wrong: relative error {error:.1e}")
     return error
 
@@ -146,41 +146,48 @@ def _():
     return candidates
 
 
+_ONE = sized(1, 16384, 128, 256)
+
+
 @case(
-    "first call of the training step, (1, 16384, 128, 256)",
+    f"first call of the training step, {_ONE}",
     Target("keras_lru", None, 3.0, "jax"),
     Target("keras_lru", None, 4.0, "tensorflow"),
-    tokens=16384,
+    tokens=_ONE[1],
 )
 def _():
-    return layer_candidates(1, 16384, 128, 256, gradient=True)
+    return layer_candidates(*_ONE, gradient=True)
 
 
-@case("a million steps, (1, 1000000, 32, 32)", tokens=10**6)
+_MILLION = sized(1, 10**6, 32, 32)
+
+
+@case(f"a million steps, {_MILLION}", tokens=_MILLION[1])
 def _():
     functions = {"forward": peers.library()}
-    candidates = layer_candidates(1, 10**6, 32, 32, False, functions)
+    candidates = layer_candidates(*_MILLION, False, functions)
     functions = {"forward + backward": peers.library()}
-    return candidates | layer_candidates(1, 10**6, 32, 32, True, functions)
+    return candidates | layer_candidates(*_MILLION, True, functions)
+
+
+_BATCH, _LENGTH, _FEATURES, _STATES = sized(8, 2048, 128, 256)
 
 
 @case(
-    "unknown length, (8, 2048, 128, 256), forward + backward",
+    f"unknown length, {_BATCH, _LENGTH, _FEATURES, _STATES}, forward + backward",
     Target("unknown", "static", 1.5),
     backends=("tensorflow",),
-    tokens=8 * 2048,
+    tokens=_BATCH * _LENGTH,
 )
 def _():
-    weights, inputs = peers.make_weights(128, 256, 128), make_inputs(8, 2048, 128)
+    weights = peers.make_weights(_FEATURES, _STATES, _FEATURES)
+    inputs = make_inputs(_BATCH, _LENGTH, _FEATURES)
     return {
         "static": compiled.compile_gradient(peers.library(), weights, inputs),
         "unknown": compiled.compile_gradient(
             peers.library(), weights, inputs, unknown=True
         ),
     }
-
-
-_BATCH, _LENGTH, _FEATURES, _STATES = sized(8, 2048, 128, 256)
 
 
 @case(

@@ -92,8 +92,9 @@ def library(scan="auto", block_size="auto"):
 def least_work(batch, length, features, states, gradient):
     """`(bytes, FLOPs)` that a layer cannot do without, in float32.
 
-    Inputs are read and outputs written, and with a gradient inputs, outputs and their
-    gradients once more each; the products are those of `projections`.
+    Inputs are read and outputs written; with a gradient, inputs and the gradient of the
+    outputs are read, and that of the inputs written. The products are those of
+    `projections`.
     """
     tokens = batch * length
     moved = 4 * tokens * features * (5 if gradient else 2)

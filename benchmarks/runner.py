@@ -18,6 +18,14 @@ def run_case(case, rounds, longest=None):
         rounds: Rounds in which all candidates are timed.
         longest: Seconds after which no further round begins. `None`: all rounds.
     """
+    try:
+        return _run_case(case, rounds, longest)
+    finally:
+        keras.utils.clear_session()
+        gc.collect()
+
+
+def _run_case(case, rounds, longest):
     candidates = case.build()
     until = None if longest is None else time.perf_counter() + longest
     seconds = time_interleaved(candidates, rounds, case.name, until)
@@ -30,9 +38,6 @@ def run_case(case, rounds, longest=None):
         "targets": [_judge(target, candidates, seconds) for target in case.targets],
     }
     _print(result)
-    del candidates
-    keras.utils.clear_session()
-    gc.collect()
     return result
 
 

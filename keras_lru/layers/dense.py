@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_lru.backend import proves_sizes
+
 
 @keras.saving.register_keras_serializable(package="keras_lru")
 class Dense(keras.layers.Dense):
@@ -29,11 +31,15 @@ class Dense(keras.layers.Dense):
         """Outputs `(…, units)` of inputs `(…, features)`."""
         if len(inputs.shape) != 3:
             return super().call(inputs, training=training)
-        _, time, features = ops.shape(inputs)
-        flat = ops.reshape(inputs, (-1, features))
-        outputs = super().call(flat, training=training)
-        # Not `batch`: jax2onnx cannot find an unknown one in the sizes of `outputs`.
-        return ops.reshape(outputs, (-1, time, self.units))
+        batch, time, features = ops.shape(inputs)
+        if proves_sizes() and not isinstance(batch, int):
+            # jax2onnx cannot find an unknown batch in the sizes of the product.
+            batch = -1
+        outputs = ops.matmul(ops.reshape(inputs, (-1, features)), self.kernel)
+        outputs = ops.reshape(outputs, (batch, time, self.units))
+        if self.bias is not None:
+            outputs = ops.add(outputs, self.bias)
+        return outputs if self.activation is None else self.activation(outputs)
 
     def quantize(self, mode: Any = None, type_check: bool = True, config: Any = None):
         """As that of Keras, which refuses subclasses unless they ask for it."""

@@ -4,7 +4,12 @@ from collections.abc import Sequence
 
 from keras import ops, tree
 
-from keras_lru.backend import compiled, function_with_gradient, loop_over_time
+from keras_lru.backend import (
+    compiled,
+    cuts_unknown_lengths,
+    function_with_gradient,
+    loop_over_time,
+)
 from keras_lru.backend.types import Tensor
 from keras_lru.checks import check_floating, check_shape
 from keras_lru.ops.algorithm import check_scan, resolve_scan
@@ -150,8 +155,9 @@ def _with_constant(take, a, b, initial, reverse, scan):
 
 
 def _with_varying(take, a, b, initial, reverse, scan):
-    sequential = resolve_scan(scan, static_size(b, 1)) == "sequential"
-    run = _scan_sequentially if sequential else _scan_associatively
+    # By one step: what a longer loop costs, the associative scan costs in products.
+    scan = resolve_scan(scan, None if static_size(b, 1) is None else 1)
+    run = _scan_sequentially if scan == "sequential" else _scan_associatively
 
     def multiply_conjugate(x, y):
         return pack(conjugate(take(x)) * take(y))
@@ -181,9 +187,21 @@ def _scan_sequentially(take, a, b, initial, reverse):
         a_t, b_t = coefficient_and_input[:, :n], coefficient_and_input[:, n:]
         return pack(take(a_t) * take(state) + take(b_t))
 
+    # One leaf: `ops.scan` on TensorFlow fails with two and an unknown length.
     xs = ops.concatenate([a, b], axis=-1)
-    before, last = loop_over_time(step, initial, xs, reverse)
-    return states_after(before, last, reverse)
+    if not cuts_unknown_lengths():
+        # On PyTorch, where `ops.scan` is a loop of one length even in an export.
+        return states_after(*loop_over_time(step, initial, xs, reverse), reverse)
+
+    def step_of_scan(state, x):
+        state = step(state, x)
+        return state, state
+
+    # Second derivatives go through it, in JAX's other loops at quadratic cost.
+    _, states = ops.scan(
+        step_of_scan, initial, ops.transpose(xs, (1, 0, 2)), reverse=reverse
+    )
+    return ops.transpose(states, (1, 0, 2))
 
 
 def _scan_associatively(take, a, b, initial, reverse):
