@@ -6,9 +6,15 @@ import pathlib
 import subprocess
 import sys
 
+import keras
+import numpy as np
 import pytest
+from keras import ops
 
 from keras_lru import backend
+from keras_lru.backend import function_with_gradient
+
+from .differentiate import gradients
 
 FOLDER = pathlib.Path(backend.__file__).parent
 MODULES = ("jax", "tensorflow", "torch", "inference")
@@ -61,3 +67,22 @@ def test_an_unknown_backend_is_refused_in_a_sentence():
     last = process.stderr.strip().splitlines()[-1]
     assert last.startswith("ImportError: keras_lru runs on Keras's backends 'jax', ")
     assert f"Received: backend={name!r}" in last
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() not in ("jax", "torch"),
+    reason="TensorFlow differentiates `forward` once more",
+)
+def test_second_derivatives_go_through_the_gradient_by_hand_too():
+    # By hand it is the output: that of x² is x² then, and not 2x; so is the second.
+    def forward(x):
+        y = x * x
+        return y, (y,)
+
+    square = function_with_gradient(forward, lambda kept, dy: (dy * kept[0],))
+
+    def slope(x):
+        return ops.sum(gradients(lambda x: ops.sum(square(x)), x)[0])
+
+    x = np.float32([3.0])
+    np.testing.assert_allclose(ops.convert_to_numpy(gradients(slope, x)[0]), [9.0])

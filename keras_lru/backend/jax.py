@@ -61,7 +61,7 @@ def function_with_gradient(
 
     Args:
         forward: Maps tensors to `(outputs, kept)`: a tensor or a tuple of tensors, and
-            what `backward` needs, tensors in a tuple.
+            what `backward` needs: arguments and outputs, in a tuple.
         backward: Maps `kept` and the gradient for each output to a tuple with the
             gradient for each argument of `forward`. It is differentiated in its turn.
 
@@ -70,13 +70,32 @@ def function_with_gradient(
     """
     if is_forward_only():
         return lambda *args: forward(*args)[0]
-    function = jax.custom_vjp(lambda *args: forward(*args)[0])
+    needed: list[int] = []
+
+    def known(args, outputs):
+        return [*args, *(outputs if isinstance(outputs, tuple) else (outputs,))]
+
+    def primal(*args):
+        outputs, kept = forward(*args)
+        tensors = known(args, outputs)
+        needed[:] = [
+            next(i for i, x in enumerate(tensors) if x is tensor) for tensor in kept
+        ]
+        return outputs
+
+    function = jax.custom_vjp(primal)
+
+    def keep(*args):
+        # By the function itself: so second derivatives are found by hand too.
+        outputs = function(*args)
+        tensors = known(args, outputs)
+        return outputs, tuple(tensors[i] for i in needed)
 
     def gradient(kept, upstream):
         several = isinstance(upstream, tuple)
         return backward(kept, *(upstream if several else (upstream,)))
 
-    function.defvjp(forward, gradient)
+    function.defvjp(keep, gradient)
     return function
 
 
