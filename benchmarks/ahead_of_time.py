@@ -14,10 +14,9 @@ _DEVICES = {"tpu-aot": "tpu", "gpu-aot": "gpu"}
 
 def set_environment(suite):
     """Set the variables that its compiler needs, before JAX is imported."""
-    flags = os.environ.get("XLA_FLAGS", "")
-    os.environ.update(_device(suite).ENVIRONMENT)
-    ours = _device(suite).ENVIRONMENT.get("XLA_FLAGS", "")
-    os.environ["XLA_FLAGS"] = f"{flags} {ours}".strip()
+    ours = _device(suite).ENVIRONMENT
+    flags = (os.environ.get("XLA_FLAGS"), ours.get("XLA_FLAGS"))
+    os.environ.update({**ours, "XLA_FLAGS": " ".join(filter(None, flags))})
 
 
 def _device(suite):

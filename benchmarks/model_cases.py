@@ -11,7 +11,7 @@ from keras_lru.layers import LRU, LRUBlock
 from keras_lru.models import SequenceClassifier
 
 
-def train_step(model, inputs, labels, **options):
+def _train_step(model, inputs, labels, **options):
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile("adam", loss, **options)
     return started(lambda: model.train_on_batch(inputs, labels))
@@ -47,7 +47,7 @@ def _():
         "GRU": keras.layers.GRU(units, return_sequences=True),
         "SimpleRNN": keras.layers.SimpleRNN(units, return_sequences=True),
     }
-    return {name: train_step(_stack([x]), *data) for name, x in layers.items()}
+    return {name: _train_step(_stack([x]), *data) for name, x in layers.items()}
 
 
 def _products(batch, length, depth, units, states):
@@ -92,13 +92,13 @@ def _():
 
     lstms = [keras.layers.LSTM(units, return_sequences=True) for _ in range(4)]
     candidates = {
-        "keras_lru": train_step(classifier(), x, y),
+        "keras_lru": _train_step(classifier(), x, y),
         "its matrix products": _products(batch, length, 4, units, states),
-        "four LSTM": train_step(_stack(lstms), x, y),
+        "four LSTM": _train_step(_stack(lstms), x, y),
     }
     if keras.backend.backend() == "tensorflow":
         # Keras compiles by itself only where there is a GPU.
-        candidates["keras_lru, jit_compile=True"] = train_step(
+        candidates["keras_lru, jit_compile=True"] = _train_step(
             classifier(), x, y, jit_compile=True
         )
     if keras.backend.backend() == "jax":
@@ -129,7 +129,7 @@ def _():
         }
         for name, layer in layers.items():
             stack = _stack([layer(64, return_sequences=True) for _ in range(2)])
-            candidates[f"{name}, length {length}"] = train_step(stack, *data)
+            candidates[f"{name}, length {length}"] = _train_step(stack, *data)
     return candidates
 
 
@@ -167,7 +167,7 @@ def _six_blocks(name, batch, shrink, suite):
             # By cuDNN, where Keras knows how.
             recurrences["LSTM"] = keras.layers.LSTM(units, return_sequences=True)
         return {
-            name: train_step(
+            name: _train_step(
                 SequenceClassifier(10, recurrence=recurrence, **sizes), *data
             )
             for name, recurrence in recurrences.items()

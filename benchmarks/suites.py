@@ -5,8 +5,14 @@ Cases run in the order of these modules.
 
 import importlib
 
-from benchmarks.modules import MODULES
 from benchmarks.registry import registered
+
+MODULES = {
+    "cpu": ("layer_cases", "model_cases", "generation_cases"),
+    "gpu": ("gpu_cases", "model_cases", "layer_cases", "generation_cases"),
+    # Apart from the others: TFDS takes seconds to import.
+    "input": ("input_cases",),
+}
 
 
 def cases(suite):
