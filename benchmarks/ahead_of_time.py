@@ -33,7 +33,7 @@ def _layer(shape, states):
         "keras.ops.associative_scan": peers.keras_associative_scan,
         'scan="auto"': peers.library(),
     }
-    for scan in ("associative", "chunked", "sequential"):
+    for scan in ("pallas", "associative", "chunked", "sequential"):
         for block_size in (1, 4, 8, 16):
             name = f'scan="{scan}", block_size={block_size}'
             candidates[name] = peers.library(scan, block_size)
@@ -43,29 +43,38 @@ def _layer(shape, states):
         yield f"layer {(*shape, states)}: {name}", function, weights, shape
 
 
+def _gated_layer(shape):
+    from keras_lru.layers import RGLRU
+
+    for scan in ("pallas", "associative", "sequential"):
+        layer = RGLRU(shape[-1], return_sequences=True, scan=scan)
+        yield f'RGLRU {shape}: scan="{scan}"', *_called(layer, shape)
+
+
 def _model(shape, units, states):
     from keras_lru.layers import LRU
     from keras_lru.models import SequenceClassifier
 
-    for block_size in (1, 8):
+    sizes = (*shape[:2], units, states)
+    for scan, block_size in (("associative", 1), ("associative", 8), ("pallas", 8)):
         layer = LRU(
-            units,
-            states,
-            return_sequences=True,
-            scan="associative",
-            block_size=block_size,
+            units, states, return_sequences=True, scan=scan, block_size=block_size
         )
         model = SequenceClassifier(10, depth=6, units=units, recurrence=layer)
-        model.build(shape)
-        weights = [v.value for v in model.trainable_variables]
-        fixed = [v.value for v in model.non_trainable_variables]
+        name = f'6-block model {sizes}: scan="{scan}", block_size={block_size}'
+        yield name, *_called(model, shape)
 
-        def run(weights, inputs, model=model, fixed=fixed):
-            return model.stateless_call(weights, fixed, inputs, training=True)[0]
 
-        sizes = (*shape[:2], units, states)
-        name = f'6-block model {sizes}: scan="associative", block_size={block_size}'
-        yield name, run, weights, shape
+def _called(layer, shape):
+    """A function of its weights and of inputs of a shape, both, and the shape."""
+    layer.build(shape)
+    weights = [v.value for v in layer.trainable_variables]
+    fixed = [v.value for v in layer.non_trainable_variables]
+
+    def run(weights, inputs):
+        return layer.stateless_call(weights, fixed, inputs, training=True)[0]
+
+    return run, weights, shape
 
 
 def _as_on_an_accelerator():
@@ -91,7 +100,9 @@ def run(suite, only=""):
 
     results = []
     for name, function, weights, shape in itertools.chain(
-        _layer((8, 2048, 128), 256), _model((8, 2048, 3), 128, 256)
+        _layer((8, 2048, 128), 256),
+        _gated_layer((8, 2048, 256)),
+        _model((8, 2048, 3), 128, 256),
     ):
         gradient = jax.grad(partial(loss, function=function), argnums=(0, 1))
         for kind, f in (("forward", function), ("forward + backward", gradient)):

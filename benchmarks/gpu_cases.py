@@ -121,7 +121,7 @@ for _shape in ((8, 2048, 128, 256), (32, 16384, 128, 256)):
         Target("keras_lru", _COMPLEX, 1 / 5),
         Target("keras_lru", "projections", 2.0),
     )
-    for _name in ("associative", "sequential", "chunked"):
+    for _name in ("associative", "pallas", "sequential", "chunked"):
         _layer(_shape, f"{_name} scans", partial(_scan, _name))
     _layer(_shape, "beside an LSTM", dict, lstm=True)
 

@@ -23,12 +23,14 @@ __all__ = [
     "drop_compiled_programs",
     "function_with_gradient",
     "has_accelerator",
+    "has_recurrence_kernel",
     "is_replicated",
     "largest",
     "longest_loop",
     "loop_over_time",
     "packed_loop",
     "proves_sizes",
+    "recurrence_kernel",
     "saved_model_options",
     "sum_over_replicas",
     "vector_jacobian_product",
@@ -165,6 +167,18 @@ def packed_loop(
     """
     del a
     return loop_over_time(step, state, xs, reverse)
+
+
+def has_recurrence_kernel() -> bool:
+    """Whether there is a `recurrence_kernel`."""
+    return False
+
+
+def recurrence_kernel(
+    a: Tensor, b: Tensor, state: Tensor, parts: int, reverse: bool
+) -> tuple[Tensor, Tensor]:
+    """None: see `has_recurrence_kernel`."""
+    raise NotImplementedError("There is no kernel of recurrences on this backend.")
 
 
 def doubling_loop(cond: Callable, body: Callable, loop_vars: tuple) -> tuple:

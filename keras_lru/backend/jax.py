@@ -28,12 +28,14 @@ __all__ = [
     "drop_compiled_programs",
     "function_with_gradient",
     "has_accelerator",
+    "has_recurrence_kernel",
     "is_replicated",
     "largest",
     "longest_loop",
     "loop_over_time",
     "packed_loop",
     "proves_sizes",
+    "recurrence_kernel",
     "saved_model_options",
     "sum_over_replicas",
     "vector_jacobian_product",
@@ -226,6 +228,32 @@ def packed_loop(
     """
     del a
     return loop_over_time(step, state, xs, reverse)
+
+
+def has_recurrence_kernel() -> bool:
+    """Whether there is a `recurrence_kernel`."""
+    return True
+
+
+def recurrence_kernel(
+    a: Tensor, b: Tensor, state: Tensor, parts: int, reverse: bool
+) -> tuple[Tensor, Tensor]:
+    """States before each step, and after the last, of `x ← a ⊙ x + b_t`, as one kernel.
+
+    Args:
+        a: `(features,)`, or `(batch, time, features)` if it varies in time.
+        b: `(batch, time, features)`, of one step at least, of known sizes.
+        state: `(batch, features)`.
+        parts: 2 if features are packed complex numbers, 1 if they are real ones.
+        reverse: Whether time runs from the last step to the first.
+
+    Returns:
+        `(batch, time, features)` and `(batch, features)`. To be differentiated by hand.
+    """
+    # Imported where it is used: it takes a second.
+    from keras_lru.backend import pallas
+
+    return pallas.recurrence(a, b, state, parts, reverse)
 
 
 def doubling_loop(cond: Callable, body: Callable, loop_vars: tuple) -> tuple:

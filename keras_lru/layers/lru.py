@@ -363,8 +363,9 @@ class LRU(DiagonalSolver, RecurrentLayer):
             sequence at its place in the next batch, until `reset_state()`.
         zero_output_for_mask: If true, outputs at masked steps are zero; else they
             repeat the output before them.
-        scan: How the recurrence is solved: `"auto"`, `"sequential"`, `"chunked"` or
-            `"associative"`; see `keras_lru.ops.diagonal_ssm`. Same results.
+        scan: How the recurrence is solved: `"auto"`, `"sequential"`, `"chunked"`,
+            `"associative"` or, on JAX, `"pallas"`; see `keras_lru.ops.diagonal_ssm`.
+            Same results.
         block_size: Steps per block of the block form, or `"auto"`. Same results.
         initialization: Where the eigenvalues start: `"ring"`, uniform on the paper's
             ring (Lemma 2), or `"log_uniform"`, half-lives and periods spread evenly on

@@ -248,8 +248,9 @@ class RGLRU(GatedSolver, RecurrentLayer):
             sequence at its place in the next batch, until `reset_state()`.
         zero_output_for_mask: If true, outputs at masked steps are zero; else they
             repeat the output before them.
-        scan: How the recurrence is solved: `"auto"`, `"sequential"`, `"chunked"` or
-            `"associative"`; see `keras_lru.ops.linear_recurrence`. Same results.
+        scan: How the recurrence is solved: `"auto"`, `"sequential"`, `"chunked"`,
+            `"associative"` or, on JAX, `"pallas"`; see
+            `keras_lru.ops.linear_recurrence`. Same results.
         seed: Integer: makes the initial weights reproducible. `None`: random ones.
         **kwargs: `name`, `dtype`, `trainable`, as for every Keras layer.
 

@@ -2,9 +2,12 @@
 
 import numbers
 
+import keras
+
 from keras_lru.backend import (
     cuts_unknown_lengths,
     has_accelerator,
+    has_recurrence_kernel,
     longest_loop,
 )
 from keras_lru.checks import check_choice, is_number
@@ -39,6 +42,11 @@ def check_block_size(block_size: int | str) -> int | str:
 def resolve_scan(scan: str, length: int | None) -> str:
     """Algorithm for a time-invariant recurrence over `length` steps (None: unknown)."""
     check_scan(scan)
+    if scan == "pallas" and not has_recurrence_kernel():
+        raise ValueError(
+            '`scan="pallas"` needs the JAX backend; "auto" runs on all. '
+            f"Received: scan={scan!r} on the backend {keras.backend.backend()!r}"
+        )
     if scan == "auto":
         if has_accelerator():
             scan = "associative"
@@ -48,7 +56,7 @@ def resolve_scan(scan: str, length: int | None) -> str:
             scan = "sequential" if is_short else "chunked"
     if length is None and not cuts_unknown_lengths():
         return "sequential"
-    if scan == "associative" and length is None:
+    if scan in ("associative", "pallas") and length is None:
         return "chunked"
     return scan
 

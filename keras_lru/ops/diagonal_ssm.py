@@ -41,8 +41,8 @@ def diagonal_ssm(
         lengths: Integers `(batch,)`: the last state (and the last output) of a sequence
             are those after this many steps. `None` means all steps.
         return_sequences: If false, only the output of the last step is computed.
-        scan: `"auto"`, `"sequential"`, `"chunked"` or `"associative"`: how the
-            recurrence over blocks is solved.
+        scan: `"auto"`, `"sequential"`, `"chunked"`, `"associative"` or `"pallas"`: how
+            the recurrence over blocks is solved, as for `linear_recurrence`.
         block_size: T, a positive integer, or `"auto"`.
 
     Returns:
@@ -52,7 +52,8 @@ def diagonal_ssm(
 
     Raises:
         ValueError: If the shapes do not fit, `inputs` or `log_modulus` is not
-            floating, `scan` is unknown, or `block_size` is not positive.
+            floating, `scan` is unknown or not of this backend, or `block_size` is not
+            positive.
 
     Example:
 

@@ -6,9 +6,9 @@ from keras import ops, tree
 
 from keras_lru.backend import (
     compiled,
-    cuts_unknown_lengths,
     function_with_gradient,
     loop_over_time,
+    recurrence_kernel,
 )
 from keras_lru.backend.types import Tensor
 from keras_lru.checks import check_floating, check_shape
@@ -44,8 +44,9 @@ def linear_recurrence(
             step (after the last, if `reverse`). `None` means zeros.
         reverse: If true, time runs from the last step to the first.
         scan: `"auto"`, `"sequential"` (a loop over time), `"chunked"` (loops in all
-            chunks at once, then over the chunks) or `"associative"` (logarithmic
-            depth). With time-varying coefficients `"chunked"` is `"associative"`.
+            chunks at once, then over the chunks), `"associative"` (logarithmic
+            depth) or `"pallas"` (one kernel, for GPUs and TPUs on JAX). With
+            time-varying coefficients `"chunked"` is `"associative"`.
 
     Returns:
         `(states, last_state)`: pairs `(batch, time, features)` and
@@ -53,7 +54,8 @@ def linear_recurrence(
 
     Raises:
         ValueError: If the arguments are neither pairs nor all tensors, their shapes do
-            not fit, `inputs` are not floating, or `scan` is unknown.
+            not fit, `inputs` are not floating, or `scan` is unknown or not of this
+            backend.
 
     Example:
 
@@ -157,7 +159,16 @@ def _with_constant(take, a, b, initial, reverse, scan):
 def _with_varying(take, a, b, initial, reverse, scan):
     # By one step: what a longer loop costs, the associative scan costs in products.
     scan = resolve_scan(scan, None if static_size(b, 1) is None else 1)
-    run = _scan_sequentially if scan == "sequential" else _scan_associatively
+    if scan == "pallas" and static_size(b, 0) is not None:
+        run = _scan_in_kernel
+    else:
+        run = _scan_sequentially if scan == "sequential" else _scan_associatively
+    states = _states(take, run, a, b, initial, reverse)
+    return states, states[:, 0 if reverse else -1]
+
+
+def _states(take, run, a, b, initial, reverse):
+    """States after each step, differentiated by hand as often as asked for."""
 
     def multiply_conjugate(x, y):
         return pack(conjugate(take(x)) * take(y))
@@ -171,13 +182,12 @@ def _with_varying(take, a, b, initial, reverse, scan):
         zeros = ops.zeros_like(initial)
         # Same recurrence backwards; step t meets the coefficient of step t + 1.
         later = pack(conjugate(take(shift(a, zeros, not reverse))))
-        adjoints = run(take, later, d_states, zeros, not reverse)
+        adjoints = _states(take, run, later, d_states, zeros, not reverse)
         d_a = multiply_conjugate(shift(states, initial, reverse), adjoints)
         d_initial = multiply_conjugate(a, adjoints)
         return d_a, adjoints, d_initial[:, -1 if reverse else 0]
 
-    states = function_with_gradient(forward, backward)(a, b, initial)
-    return states, states[:, 0 if reverse else -1]
+    return function_with_gradient(forward, backward)(a, b, initial)
 
 
 def _scan_sequentially(take, a, b, initial, reverse):
@@ -187,21 +197,14 @@ def _scan_sequentially(take, a, b, initial, reverse):
         a_t, b_t = coefficient_and_input[:, :n], coefficient_and_input[:, n:]
         return pack(take(a_t) * take(state) + take(b_t))
 
-    # One leaf: `ops.scan` on TensorFlow fails with two and an unknown length.
     xs = ops.concatenate([a, b], axis=-1)
-    if not cuts_unknown_lengths():
-        # On PyTorch, where `ops.scan` is a loop of one length even in an export.
-        return states_after(*loop_over_time(step, initial, xs, reverse), reverse)
+    return states_after(*loop_over_time(step, initial, xs, reverse), reverse)
 
-    def step_of_scan(state, x):
-        state = step(state, x)
-        return state, state
 
-    # Second derivatives go through it, in JAX's other loops at quadratic cost.
-    _, states = ops.scan(
-        step_of_scan, initial, ops.transpose(xs, (1, 0, 2)), reverse=reverse
-    )
-    return ops.transpose(states, (1, 0, 2))
+def _scan_in_kernel(take, a, b, initial, reverse):
+    parts = 1 if take is _real else 2
+    before, last = recurrence_kernel(a, b, initial, parts, reverse)
+    return states_after(before, last, reverse)
 
 
 def _scan_associatively(take, a, b, initial, reverse):

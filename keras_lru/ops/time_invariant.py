@@ -4,12 +4,13 @@ Since `a` is constant a scan need not carry it: elements a distance `s` apart co
 as `a**s · earlier + later`, and the powers come from the polar form of `a`. Time is
 axis 1; states are packed (see `complex`).
 
-Three algorithms compute the same thing:
+Four algorithms compute the same thing:
 
 - `sequential`: a loop over time. Least memory traffic; one loop step per element.
 - `chunked`: loops run side by side in all chunks of time, then over the chunks; where
   there are many, over these in the same way.
 - `associative`: chunks of chunks, down to one. No loop at all, logarithmic depth.
+- `pallas`: a kernel written for GPUs and TPUs, on JAX.
 
 They share one hand-written gradient, which is the same recurrence run backwards with
 the conjugate coefficient, and which keeps nothing but the states.
@@ -20,12 +21,16 @@ from typing import NamedTuple
 
 from keras import ops
 
-from keras_lru.backend import function_with_gradient, packed_loop
+from keras_lru.backend import (
+    function_with_gradient,
+    packed_loop,
+    recurrence_kernel,
+)
 from keras_lru.backend.types import Tensor
 from keras_lru.ops.complex import Complex, Polar, conjugate, pack, unpack
 from keras_lru.ops.sequences import pad_time, shift, static_size
 
-ALGORITHMS = ("sequential", "chunked", "associative")
+ALGORITHMS = ("sequential", "chunked", "associative", "pallas")
 CHUNK = 16
 MANY_CHUNKS = 64
 RADIX = 4
@@ -66,7 +71,8 @@ def states_before(
         a: The coefficient, `(n,)`.
         b: Inputs, packed, `(batch, time, 2·n)`, of one step at least.
         initial_state: State before the first step, packed, `(batch, 2·n)`.
-        algorithm: One of `ALGORITHMS`. `"associative"` needs a static length.
+        algorithm: One of `ALGORITHMS`. `"associative"` and
+            `"pallas"` need a static length.
         reverse: If true, time runs from the last step to the first.
 
     Returns:
@@ -152,7 +158,16 @@ def _associative(a, b, state, reverse):
     return _in_chunks(a, b, state, reverse, RADIX, _associative)
 
 
-_RUN = dict(zip(ALGORITHMS, (_sequential, _chunked, _associative), strict=True))
+def _pallas(a, b, state, reverse):
+    if static_size(b, 0) is None:
+        # A kernel is made for one number of sequences.
+        return _associative(a, b, state, reverse)
+    return recurrence_kernel(pack(a.value), b, state, 2, reverse)
+
+
+_RUN = dict(
+    zip(ALGORITHMS, (_sequential, _chunked, _associative, _pallas), strict=True)
+)
 
 
 def _in_time(x, reverse):

@@ -17,6 +17,7 @@ from keras import ops
 from keras_lru import layers
 
 from .. import differentiate
+from ..scans import SCANS
 from . import loops
 from .sequences import (
     BATCH,
@@ -476,7 +477,13 @@ def _tuple(case):
 
 
 # Other ways to solve, with blocks that do and do not divide the time.
-ALGORITHMS = (("sequential", 3), ("chunked", 2), ("associative", 1))
+ALGORITHMS = tuple(
+    (scan, block_size)
+    for scan, block_size in zip(
+        ("sequential", "chunked", "associative", "pallas"), (3, 2, 1, 4), strict=True
+    )
+    if scan in SCANS
+)
 
 
 def each_algorithm(fast=tuple(KINDS), solved=("lru", "s4d", "rg_lru")):

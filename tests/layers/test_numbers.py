@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from ..scans import SCANS
 from .kinds import each_algorithm, each_kind
 from .sequences import BATCH, CLOSE, MASKS, assert_close, dtype_of, numpy_of
 
@@ -103,7 +104,7 @@ def test_lengths(kind, time, return_sequences):
     ("kind", "scan", "block_size"),
     [
         *each_kind(
-            ["sequential", "chunked", "associative"],
+            SCANS,
             ["auto", 1, 2, 3, 100],
             names=["lru"],
             fast=[
@@ -113,13 +114,13 @@ def test_lengths(kind, time, return_sequences):
             ],
         ),
         *each_kind(
-            ["sequential", "chunked", "associative"],
+            SCANS,
             ["auto"],
             names=["rg_lru"],
             fast=[("rg_lru", "associative", "auto")],
         ),
         *each_kind(
-            ["sequential", "chunked", "associative"],
+            SCANS,
             [1, 3, 100],
             names=["s4d"],
             others=[("sequential", 100), ("chunked", 1), ("associative", 3)],

@@ -3,6 +3,8 @@ import pytest
 
 from keras_lru.ops import algorithm
 
+from ..scans import SCANS
+
 
 @pytest.fixture
 def machine(monkeypatch):
@@ -39,6 +41,7 @@ def test_auto_scan_follows_the_machine(
 def test_associative_scan_of_an_unknown_length_runs_in_chunks(machine):
     machine()
     assert algorithm.resolve_scan("associative", None) == "chunked"
+    assert algorithm.resolve_scan(SCANS[-1], None) == "chunked"
     assert algorithm.resolve_scan("sequential", None) == "sequential"
 
 
@@ -63,7 +66,7 @@ def test_block_size_of_an_unknown_length_is_taken_as_it_is(machine):
 
 
 @pytest.mark.parametrize("size", [8, "auto"])
-@pytest.mark.parametrize("scan", algorithm.SCANS)
+@pytest.mark.parametrize("scan", ["auto", *SCANS])
 def test_an_unknown_length_that_cannot_be_cut_runs_step_by_step(machine, scan, size):
     machine(cuts_unknown_lengths=False)
     assert algorithm.resolve_scan(scan, None) == "sequential"

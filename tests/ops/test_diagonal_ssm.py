@@ -8,8 +8,8 @@ from keras import ops
 from keras_lru.ops import diagonal_ssm, naive
 
 from ..differentiate import gradients
+from ..scans import SCANS
 
-SCANS = ["sequential", "chunked", "associative"]
 FEEDTHROUGHS = ["none", "vector", "matrix"]
 # log|λ|: on a ring, close to the unit circle, and so close to zero that λ underflows.
 REGIMES = ["ring", "hard", "origin"]
@@ -222,7 +222,17 @@ def test_adjoint_by_hand_matches_finite_differences(feedthrough, return_sequence
 
 @pytest.mark.parametrize(
     ("scan", "block_size"),
-    [("sequential", 1), ("sequential", 4), ("chunked", 4), ("associative", 2)],
+    [
+        (scan, block_size)
+        for scan, block_size in [
+            ("sequential", 1),
+            ("sequential", 4),
+            ("chunked", 4),
+            ("associative", 2),
+            ("pallas", 4),
+        ]
+        if scan in SCANS
+    ],
 )
 def test_matches_the_loop_when_traced(evaluate, error, traced_mode, scan, block_size):
     # 70 steps are 17 full blocks of 4 and a rest, and 17 blocks a chunk and a rest.
@@ -523,7 +533,7 @@ def test_wrong_arguments_are_named(changed, message):
 @pytest.mark.skipif(
     keras.backend.backend() == "jax", reason="float64 needs jax_enable_x64"
 )
-@pytest.mark.parametrize("scan", ["sequential", "chunked", "associative"])
+@pytest.mark.parametrize("scan", SCANS)
 def test_second_derivative_in_double_precision(scan):
     rng = np.random.default_rng(0)
     # Just enough steps for a second chunk.

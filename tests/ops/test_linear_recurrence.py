@@ -8,8 +8,8 @@ from keras import ops, tree
 from keras_lru.ops import linear_recurrence, naive
 
 from .. import differentiate
+from ..scans import SCANS
 
-SCANS = ["sequential", "chunked", "associative"]
 KINDS = ["constant", "varying"]
 BATCH, FEATURES = 2, 3
 
@@ -159,8 +159,7 @@ def test_adjoint_by_hand_matches_finite_differences(kind, reverse):
     ("kind", "scan", "length"),
     [
         ("constant", "auto", 5),
-        ("varying", "sequential", 18),
-        ("varying", "associative", 18),
+        *(("varying", scan, 18) for scan in SCANS if scan != "chunked"),
         ("varying", "auto", 0),
     ],
 )
@@ -195,11 +194,10 @@ def check_real(evaluate, error, mode, kind, length, scan):
 
 # With time-varying coefficients "chunked" is "associative".
 FORMS = [
-    ("constant", "sequential"),
-    ("constant", "chunked"),
-    ("constant", "associative"),
-    ("varying", "sequential"),
-    ("varying", "associative"),
+    (kind, scan)
+    for kind in KINDS
+    for scan in SCANS
+    if (kind, scan) != ("varying", "chunked")
 ]
 
 
@@ -284,11 +282,10 @@ def test_empty_batch(kind):
 @pytest.mark.parametrize(
     ("kind", "scan"),
     [
-        ("constant", "associative"),
-        pytest.param("constant", "sequential", marks=pytest.mark.slow),
-        pytest.param("constant", "chunked", marks=pytest.mark.slow),
-        pytest.param("varying", "sequential", marks=pytest.mark.slow),
-        pytest.param("varying", "associative", marks=pytest.mark.slow),
+        form
+        if form == ("constant", "associative")
+        else pytest.param(*form, marks=pytest.mark.slow)
+        for form in FORMS
     ],
 )
 def test_second_derivative(error, kind, scan):
