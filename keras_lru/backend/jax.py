@@ -240,6 +240,8 @@ def recurrence_kernel(
 ) -> tuple[Tensor, Tensor]:
     """States before each step, and after the last, of `x ← a ⊙ x + b_t`, as one kernel.
 
+    A coefficient of exactly zero cuts: no infinity and no NaN passes it either.
+
     Args:
         a: `(features,)`, or `(batch, time, features)` if it varies in time.
         b: `(batch, time, features)`, of one step at least, of known sizes.

@@ -126,10 +126,12 @@ def _gpu_program(a_ref, b_ref, state_ref, before_ref, last_ref, *, parts, revers
 
 
 def _times(a, x):
-    """The product of numbers, given as lists of their parts."""
+    """The product of numbers, given as lists of their parts; zero where `a` is."""
     if len(a) == 1:
-        return [a[0] * x[0]]
-    return [a[0] * x[0] - a[1] * x[1], a[0] * x[1] + a[1] * x[0]]
+        return [jnp.where(a[0] == 0, 0.0, a[0] * x[0])]
+    cut = (a[0] == 0) & (a[1] == 0)
+    product = [a[0] * x[0] - a[1] * x[1], a[0] * x[1] + a[1] * x[0]]
+    return [jnp.where(cut, 0.0, y) for y in product]
 
 
 # TPU: a program for each group of sequences and stretch of time, one after the other,
@@ -206,16 +208,17 @@ def _tpu_program(
 
 
 def _product_with(a, parts):
-    """`x → a ⊙ x`, of real numbers or of packed complex ones."""
+    """`x → a ⊙ x`, zero where `a` is, of real numbers or of packed complex ones."""
     if parts == 1:
-        return lambda x: a * x
+        return lambda x: jnp.where(a == 0, 0.0, a * x)
     real, imag = jnp.split(a, 2, axis=-1)
     direct = jnp.concatenate([real, real], axis=-1)
     cross = jnp.concatenate([-imag, imag], axis=-1)
     half = real.shape[-1]
+    cut = (direct == 0) & (cross == 0)
 
     def times(x):
         swapped = jnp.concatenate([x[..., half:], x[..., :half]], axis=-1)
-        return direct * x + cross * swapped
+        return jnp.where(cut, 0.0, direct * x + cross * swapped)
 
     return times

@@ -7,6 +7,7 @@
   ones. Scans, and the products before and after them, hold states so.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -18,6 +19,8 @@ from keras_lru.backend.types import Tensor
 
 # Exponents up to this are taken from the polar form, larger ones by multiplication.
 _MAX_POLAR_EXPONENT = 256
+# 2π as a sum, of whose first part and a fraction of ten bits the product is exact.
+_TURN = (6.28125, 2.0 * math.pi - 6.28125)
 # ±80 keeps exp() and its products with any length finite in float32.
 _LOG_LIMIT = 80.0
 
@@ -69,6 +72,21 @@ class Polar(NamedTuple):
         root = self.power(half)
         return root * root * self.power(1) if odd else root * root
 
+    def power_minus_one(self, exponent: Tensor | float) -> Complex:
+        """`z**exponent − 1` for real exponents, without cancellation near zero.
+
+        Args:
+            exponent: Real numbers that broadcast with these.
+        """
+        growth = ops.expm1(exponent * self.log_modulus)
+        half = 0.5 * _phase(self.angle, exponent)
+        sine, cosine = ops.sin(half), ops.cos(half)
+        # cos(y) − 1 = −2 sin²(y/2)
+        fall = -2.0 * sine * sine
+        return Complex(
+            growth + fall + growth * fall, 2.0 * (growth + 1.0) * sine * cosine
+        )
+
     def powers(self, exponents: Sequence[int], stride: int = 1) -> Complex:
         """The numbers to the power of `stride·j` for each `j`, along a new first axis.
 
@@ -103,6 +121,15 @@ def _unit(angle, exponent):
     return Complex(ops.cos(coarse), ops.sin(coarse)) * Complex(
         ops.cos(fine), ops.sin(fine)
     )
+
+
+def _phase(angle, exponent):
+    """`exponent·angle`, less whole turns, without the rounding of a large product."""
+    turns = ops.stop_gradient(ops.round(angle * (1024.0 / sum(_TURN))) / 1024.0)
+    rest = angle - turns * _TURN[0] - turns * _TURN[1]
+    coarse = exponent * turns
+    whole = ops.stop_gradient(ops.round(coarse))
+    return sum(_TURN) * (coarse - whole) + exponent * rest
 
 
 def _table(a, exponents):

@@ -4,19 +4,14 @@ from collections.abc import Sequence
 
 from keras import ops, tree
 
-from keras_lru.backend import (
-    compiled,
-    function_with_gradient,
-    loop_over_time,
-    recurrence_kernel,
-)
+from keras_lru.backend import compiled
 from keras_lru.backend.types import Tensor
 from keras_lru.checks import check_floating, check_shape
 from keras_lru.ops.algorithm import check_scan, resolve_scan
-from keras_lru.ops.associative_scan import associative_scan
-from keras_lru.ops.complex import Complex, conjugate, pack, to_polar, unpack
-from keras_lru.ops.sequences import pad_time, shift, static_size
+from keras_lru.ops.complex import Complex, pack, to_polar, unpack
+from keras_lru.ops.sequences import pad_time, static_size
 from keras_lru.ops.time_invariant import Coefficient, states_after, states_before
+from keras_lru.ops.time_varying import varying_states
 
 
 def linear_recurrence(
@@ -25,6 +20,7 @@ def linear_recurrence(
     initial_state: Sequence[Tensor] | Tensor | None = None,
     reverse: bool = False,
     scan: str = "auto",
+    reset: Tensor | None = None,
 ) -> tuple[list[Tensor], list[Tensor]] | tuple[Tensor, Tensor]:
     """Solve `x_t = a_t ⊙ x_{t-1} + b_t` over complex or over real numbers.
 
@@ -47,6 +43,8 @@ def linear_recurrence(
             chunks at once, then over the chunks), `"associative"` (logarithmic
             depth) or `"pallas"` (one kernel, for GPUs and TPUs on JAX). With
             time-varying coefficients `"chunked"` is `"associative"`.
+        reset: Boolean `(batch, time)`, true where the state before a step counts as
+            zero, whatever it is, NaN too. `None` means nowhere.
 
     Returns:
         `(states, last_state)`: pairs `(batch, time, features)` and
@@ -93,12 +91,15 @@ def linear_recurrence(
     a, initial = (
         tree.map_structure(lambda x: ops.cast(x, like.dtype), z) for z in (a, initial)
     )
+    if reset is not None:
+        check_shape("reset", reset, (batch, time))
+        reset = ops.cast(reset, "bool")
     is_constant = len(some.shape) == 1
     if is_constant and not are_pairs:
         # The algorithms for constant coefficients are complex.
         a, b, initial = (Complex(x, ops.zeros_like(x)) for x in (a, b, initial))
     solve = _with_constant if is_constant else _with_varying
-    states, last = _solve(a, b, initial, solve=solve, reverse=reverse, scan=scan)
+    states, last = _solve(a, b, initial, reset, solve=solve, reverse=reverse, scan=scan)
     if are_pairs:
         return [*states], [*last]
     return (states.real, last.real) if is_constant else (states, last)
@@ -127,16 +128,19 @@ def _numbers(name, value, are_pairs, ranks):
 
 
 @compiled
-def _solve(a, b, initial, *, solve, reverse, scan):
+def _solve(a, b, initial, reset, *, solve, reverse, scan):
     """States and last state, which are packed on the way, at no steps too."""
     take = unpack if isinstance(b, Complex) else _real
     a, b, initial = map(pack, (a, b, initial))
+    keep = None if reset is None else ops.logical_not(reset)[..., None]
     if static_size(b, 1):
-        states, last = solve(take, a, b, initial, reverse, scan)
+        states, last = solve(take, a, b, initial, reverse, scan, keep)
         return take(states), take(last)
     # No step, or nobody knows: with one step more, no loop ever runs over nothing.
     a, b = (pad_time(x, 1, reverse) if len(x.shape) == 3 else x for x in (a, b))
-    states, _ = solve(take, a, b, initial, reverse, scan)
+    if keep is not None:
+        keep = pad_time(keep, 1, reverse)
+    states, _ = solve(take, a, b, initial, reverse, scan, keep)
     states = states[:, 1:] if reverse else states[:, :-1]
     last = states[:, :1] if reverse else states[:, -1:]
     last = ops.concatenate([initial[:, None], last], axis=1)[:, -1]
@@ -148,72 +152,24 @@ def _real(x):
     return x
 
 
-def _with_constant(take, a, b, initial, reverse, scan):
+def _with_constant(take, a, b, initial, reverse, scan, keep):
     # Its first derivative is zero, see `states_before`; higher ones flow through it.
     coefficient = Coefficient(take(a), to_polar(take(a)))
     scan = resolve_scan(scan, static_size(b, 1))
-    before, last = states_before(coefficient, b, initial, scan, reverse)
+    before, last = states_before(coefficient, b, initial, scan, reverse, keep)
     return states_after(before, last, reverse), last
 
 
-def _with_varying(take, a, b, initial, reverse, scan):
-    # By one step: what a longer loop costs, the associative scan costs in products.
-    scan = resolve_scan(scan, None if static_size(b, 1) is None else 1)
-    if scan == "pallas" and static_size(b, 0) is not None:
-        run = _scan_in_kernel
-    else:
-        run = _scan_sequentially if scan == "sequential" else _scan_associatively
-    states = _states(take, run, a, b, initial, reverse)
-    return states, states[:, 0 if reverse else -1]
-
-
-def _states(take, run, a, b, initial, reverse):
-    """States after each step, differentiated by hand as often as asked for."""
-
-    def multiply_conjugate(x, y):
-        return pack(conjugate(take(x)) * take(y))
-
-    def forward(a, b, initial):
-        states = run(take, a, b, initial, reverse)
-        return states, (a, initial, states)
-
-    def backward(kept, d_states):
-        a, initial, states = kept
-        zeros = ops.zeros_like(initial)
-        # Same recurrence backwards; step t meets the coefficient of step t + 1.
-        later = pack(conjugate(take(shift(a, zeros, not reverse))))
-        adjoints = _states(take, run, later, d_states, zeros, not reverse)
-        d_a = multiply_conjugate(shift(states, initial, reverse), adjoints)
-        d_initial = multiply_conjugate(a, adjoints)
-        return d_a, adjoints, d_initial[:, -1 if reverse else 0]
-
-    return function_with_gradient(forward, backward)(a, b, initial)
-
-
-def _scan_sequentially(take, a, b, initial, reverse):
-    n = b.shape[-1]
-
-    def step(state, coefficient_and_input):
-        a_t, b_t = coefficient_and_input[:, :n], coefficient_and_input[:, n:]
-        return pack(take(a_t) * take(state) + take(b_t))
-
-    xs = ops.concatenate([a, b], axis=-1)
-    return states_after(*loop_over_time(step, initial, xs, reverse), reverse)
-
-
-def _scan_in_kernel(take, a, b, initial, reverse):
-    parts = 1 if take is _real else 2
-    before, last = recurrence_kernel(a, b, initial, parts, reverse)
-    return states_after(before, last, reverse)
-
-
-def _scan_associatively(take, a, b, initial, reverse):
-    def combine(earlier, later):
-        a_1, b_1 = earlier
-        a_2, b_2 = later
-        return a_2 * a_1, a_2 * b_1 + b_2
-
-    decay, states = associative_scan(
-        combine, (take(a), take(b)), reverse=reverse, axis=1
+def _with_varying(take, a, b, initial, reverse, scan, keep):
+    if keep is not None:
+        a = ops.where(keep, a, ops.zeros_like(a))
+    states = varying_states(
+        a,
+        b,
+        initial,
+        scan,
+        is_complex=take is unpack,
+        reverse=reverse,
+        has_cuts=keep is not None,
     )
-    return pack(decay * take(initial[:, None]) + states)
+    return states, states[:, 0 if reverse else -1]

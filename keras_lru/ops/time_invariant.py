@@ -23,6 +23,7 @@ from keras import ops
 
 from keras_lru.backend import (
     function_with_gradient,
+    loop_over_time,
     packed_loop,
     recurrence_kernel,
 )
@@ -64,6 +65,7 @@ def states_before(
     initial_state: Tensor,
     algorithm: str,
     reverse: bool = False,
+    keep: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """State before each step, and after the last, of `x ← a·x + b_t`.
 
@@ -71,42 +73,57 @@ def states_before(
         a: The coefficient, `(n,)`.
         b: Inputs, packed, `(batch, time, 2·n)`, of one step at least.
         initial_state: State before the first step, packed, `(batch, 2·n)`.
-        algorithm: One of `ALGORITHMS`. `"associative"` and
-            `"pallas"` need a static length.
+        algorithm: One of `ALGORITHMS`. `"associative"` and `"pallas"` need a static
+            length.
         reverse: If true, time runs from the last step to the first.
+        keep: Boolean `(batch, time, 1)`: where false, the step starts from zero and
+            not from the state before it. `None` means nowhere.
 
     Returns:
         `(before, last)`: `(batch, time, 2·n)`, where `before[:, t]` is the state that
-        step `t` started from, and `(batch, 2·n)`, the state after all steps.
+        step `t` found, and `(batch, 2·n)`, the state after all steps.
     """
+    # A number beside the others: it is no constant of what a backend differentiates.
+    keeps = () if keep is None else (ops.cast(keep, b.dtype),)
+    return _before_and_last(a, b, initial_state, keeps, algorithm, reverse)
+
+
+def _before_and_last(a, b, initial_state, keeps, algorithm, reverse):
     run = _RUN[algorithm]
 
     def coefficient(value, log_modulus, angle):
         return Coefficient(unpack(value), Polar(log_modulus, angle), a.stride)
 
-    def forward(value, log_modulus, angle, b, initial_state):
+    def forward(value, log_modulus, angle, b, initial_state, *keeps):
         before, last = run(
-            coefficient(value, log_modulus, angle), b, initial_state, reverse
+            coefficient(value, log_modulus, angle),
+            b,
+            initial_state,
+            reverse,
+            *(keeps or (None,)),
         )
-        return (before, last), (value, log_modulus, angle, before)
+        return (before, last), (value, log_modulus, angle, before, *keeps)
 
     def backward(kept, d_before, d_last):
-        *coefficients, before = kept
+        value, log_modulus, angle, before, *keeps = kept
         # The adjoint obeys the same recurrence, backwards, with conj(a).
-        adjoints, d_initial = states_before(
-            coefficient(*coefficients).conjugate(),
+        adjoints, d_initial = _before_and_last(
+            coefficient(value, log_modulus, angle).conjugate(),
             d_before,
             d_last,
+            keeps,
             algorithm,
             not reverse,
         )
-        products = conjugate(unpack(before)) * unpack(adjoints)
+        started_from = _kept(before, *keeps)
+        products = conjugate(unpack(started_from)) * unpack(adjoints)
         d_value = pack(products.map(lambda x: ops.sum(x, axis=(0, 1))))
-        zeros = ops.zeros_like(coefficients[1])
-        return d_value, zeros, zeros, adjoints, d_initial
+        zeros = ops.zeros_like(log_modulus)
+        no_gradient = [ops.zeros_like(x) for x in keeps]
+        return d_value, zeros, zeros, adjoints, d_initial, *no_gradient
 
     return function_with_gradient(forward, backward)(
-        pack(a.value), *a.polar, b, initial_state
+        pack(a.value), *a.polar, b, initial_state, *keeps
     )
 
 
@@ -136,33 +153,52 @@ def _step(a):
     return lambda x, b: direct * x + cross * _swap(x) + b
 
 
+def _kept(x, keep=None):
+    """`x` where `keep` is not zero, else zero, whatever `x` is."""
+    return x if keep is None else ops.where(keep > 0, x, ops.zeros_like(x))
+
+
 # Algorithms
 
 
-def _sequential(a, b, state, reverse):
-    return packed_loop(_step(a), a.value, state, b, reverse)
+def _sequential(a, b, state, reverse, keep):
+    step = _step(a)
+    if keep is None:
+        return packed_loop(step, a.value, state, b, reverse)
+    xs = ops.concatenate([b, keep], axis=-1)
+    return loop_over_time(
+        lambda x, b_keep: step(_kept(x, b_keep[:, -1:]), b_keep[:, :-1]),
+        state,
+        xs,
+        reverse,
+    )
 
 
-def _chunked(a, b, state, reverse):
+def _chunked(a, b, state, reverse, keep):
     length = static_size(b, 1)
     if length is not None and length <= CHUNK:
-        return _unrolled(a, b, state, reverse)
+        return _unrolled(a, b, state, reverse, keep)
     # Of many chunks a loop over them would be the slower part.
     many = length is not None and length > CHUNK * MANY_CHUNKS
-    return _in_chunks(a, b, state, reverse, CHUNK, _chunked if many else _sequential)
+    scan_chunks = _chunked if many else _sequential
+    return _in_chunks(a, b, state, reverse, keep, CHUNK, scan_chunks)
 
 
-def _associative(a, b, state, reverse):
+def _associative(a, b, state, reverse, keep):
     if b.shape[1] <= RADIX:
-        return _unrolled(a, b, state, reverse)
-    return _in_chunks(a, b, state, reverse, RADIX, _associative)
+        return _unrolled(a, b, state, reverse, keep)
+    return _in_chunks(a, b, state, reverse, keep, RADIX, _associative)
 
 
-def _pallas(a, b, state, reverse):
+def _pallas(a, b, state, reverse, keep):
     if static_size(b, 0) is None:
         # A kernel is made for one number of sequences.
-        return _associative(a, b, state, reverse)
-    return recurrence_kernel(pack(a.value), b, state, 2, reverse)
+        return _associative(a, b, state, reverse, keep)
+    value = pack(a.value)
+    if keep is not None:
+        # In a kernel, a coefficient of exactly zero cuts.
+        value = ops.where(keep > 0, value, ops.zeros_like(b))
+    return recurrence_kernel(value, b, state, 2, reverse)
 
 
 _RUN = dict(
@@ -175,41 +211,61 @@ def _in_time(x, reverse):
     return x[::-1] if reverse else x
 
 
-def _unrolled(a, b, state, reverse):
+def _unstack(x, size, axis, reverse):
+    """Steps in the direction of time; of `None`, as many of it."""
+    if x is None:
+        return [None] * size
+    return _in_time(ops.unstack(x, size, axis=axis), reverse)
+
+
+def _unrolled(a, b, state, reverse, keep):
     step = _step(a)
+    length = static_size(b, 1)
     before = []
-    for b_t in _in_time(ops.unstack(b, static_size(b, 1), axis=1), reverse):
+    for b_t, keep_t in zip(
+        _unstack(b, length, 1, reverse), _unstack(keep, length, 1, reverse), strict=True
+    ):
         before.append(state)
-        state = step(state, b_t)
+        state = step(_kept(state, keep_t), b_t)
     return ops.stack(_in_time(before, reverse), axis=1), state
 
 
-def _in_chunks(a, b, state, reverse, size, scan_chunks):
+def _in_chunks(a, b, state, reverse, keep, size, scan_chunks):
     """One level of the scan: inside all chunks at once, over them, and back in."""
     batch, length, features = ops.shape(b)
     count = -(-length // size)
-    padded = pad_time(b, count * size - length, at_front=reverse)
-    padded = ops.reshape(padded, (batch, count, size, features))
+
+    def cut(x):
+        if x is None:
+            return None
+        x = pad_time(x, count * size - length, at_front=reverse)
+        return ops.reshape(x, (batch, count, size, x.shape[-1]))
 
     step = _step(a)
-    local, *rest = _in_time(ops.unstack(padded, size, axis=2), reverse)
-    inside = [local]
-    for x in rest:
-        inside.append(step(inside[-1], x))
+    inputs = _unstack(cut(b), size, 2, reverse)
+    keeps = _unstack(cut(keep), size, 2, reverse)
+    inside, reach = [inputs[0]], [keeps[0]]
+    for x, keep_x in zip(inputs[1:], keeps[1:], strict=True):
+        inside.append(step(_kept(inside[-1], keep_x), x))
+        # What the chunk starts from gets so far if every step keeps it.
+        reach.append(None if keep is None else reach[-1] * keep_x)
     powers = a.powers(range(1, size + 1))
     whole = powers.map(lambda x: x[-1])
     a_chunk = Coefficient(whole, a.polar, size * a.stride)
-    before, _ = scan_chunks(a_chunk, inside[-1], state, reverse)
+    before, _ = scan_chunks(a_chunk, inside[-1], state, reverse, reach[-1])
     # What a chunk starts from decays inside it.
     swapped = _swap(before)
     steps = [before]
     factors = _factor(powers.map(lambda x: x[:-1]))
     factors = (ops.unstack(x, size - 1) for x in factors)
-    for x, direct, cross in zip(inside, *factors, strict=False):
-        steps.append(x + direct * before + cross * swapped)
+    for x, direct, cross, reached in zip(inside, *factors, reach, strict=False):
+        steps.append(x + _kept(direct * before + cross * swapped, reached))
     before = ops.stack(_in_time(steps, reverse), axis=2)
     before = ops.reshape(before, (batch, count * size, features))
     start = count * size - length if reverse else 0
     before = before[:, start : start + length]
     final = 0 if reverse else -1
-    return before, step(before[:, final], b[:, final])
+    found = (
+        before[:, final] if keep is None else _kept(before[:, final], keep[:, final])
+    )
+    return before, step(found, b[:, final])
