@@ -24,6 +24,7 @@ __all__ = [
     "function_with_gradient",
     "has_accelerator",
     "has_recurrence_kernel",
+    "has_value",
     "is_replicated",
     "largest",
     "longest_loop",
@@ -111,8 +112,8 @@ def arctan2(y: Tensor, x: Tensor) -> Tensor:
 
 
 def vector_jacobian_product(
-    function: Callable[[Tensor], Tensor], x: Tensor, upstream: Tensor
-) -> Tensor:
+    function: Callable[[Any], Any], x: Any, upstream: Any
+) -> Any:
     """Refused.
 
     Raises:
@@ -172,6 +173,11 @@ def packed_loop(
 def has_recurrence_kernel() -> bool:
     """Whether there is a `recurrence_kernel`."""
     return False
+
+
+def has_value(x: Any) -> bool:
+    """Whether the numbers of a tensor, or an array, can be read: no trace has them."""
+    return not isinstance(x, keras.KerasTensor)
 
 
 def recurrence_kernel(

@@ -29,6 +29,7 @@ __all__ = [
     "function_with_gradient",
     "has_accelerator",
     "has_recurrence_kernel",
+    "has_value",
     "is_replicated",
     "largest",
     "longest_loop",
@@ -169,9 +170,18 @@ def arctan2(y: Tensor, x: Tensor) -> Tensor:
 
 
 def vector_jacobian_product(
-    function: Callable[[Tensor], Tensor], x: Tensor, upstream: Tensor
-) -> Tensor:
-    """Gradient in `x` of the sum of `upstream ⊙ function(x)`."""
+    function: Callable[[Any], Any], x: Any, upstream: Any
+) -> Any:
+    """Gradient in `x` of the sum of `upstream ⊙ function(x)`.
+
+    Args:
+        function: Maps a tensor, or a tuple of them, to a tensor or a tuple.
+        x: Its argument.
+        upstream: Like its result.
+
+    Returns:
+        Like `x`.
+    """
     return jax.vjp(function, x)[1](upstream)[0]
 
 
@@ -233,6 +243,11 @@ def packed_loop(
 def has_recurrence_kernel() -> bool:
     """Whether there is a `recurrence_kernel`."""
     return True
+
+
+def has_value(x: Any) -> bool:
+    """Whether the numbers of a tensor, or an array, can be read: no trace has them."""
+    return not isinstance(x, keras.KerasTensor) and not _is_traced(x)
 
 
 def recurrence_kernel(

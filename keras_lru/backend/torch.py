@@ -27,6 +27,7 @@ __all__ = [
     "function_with_gradient",
     "has_accelerator",
     "has_recurrence_kernel",
+    "has_value",
     "is_replicated",
     "largest",
     "longest_loop",
@@ -199,9 +200,18 @@ def arctan2(y: Tensor, x: Tensor) -> Tensor:
 
 
 def vector_jacobian_product(
-    function: Callable[[Tensor], Tensor], x: Tensor, upstream: Tensor
-) -> Tensor:
-    """Gradient in `x` of the sum of `upstream ⊙ function(x)`."""
+    function: Callable[[Any], Any], x: Any, upstream: Any
+) -> Any:
+    """Gradient in `x` of the sum of `upstream ⊙ function(x)`.
+
+    Args:
+        function: Maps a tensor, or a tuple of them, to a tensor or a tuple.
+        x: Its argument.
+        upstream: Like its result.
+
+    Returns:
+        Like `x`.
+    """
     return torch.func.vjp(function, x)[1](upstream)[0]
 
 
@@ -296,6 +306,13 @@ def _in_time(steps, reverse):
 def has_recurrence_kernel() -> bool:
     """Whether there is a `recurrence_kernel`."""
     return False
+
+
+def has_value(x: Any) -> bool:
+    """Whether the numbers of a tensor, or an array, can be read: no trace has them."""
+    if isinstance(x, keras.KerasTensor) or _is_transformed():
+        return False
+    return not isinstance(x, torch.Tensor) or x.device.type != "meta"
 
 
 def recurrence_kernel(

@@ -5,8 +5,10 @@ from abc import abstractmethod
 import numpy as np
 from keras import ops
 
+from keras_lru.checks import check_choice
 from keras_lru.layers.recurrent import RecurrentCell
 from keras_lru.ops.algorithm import check_block_size, check_scan
+from keras_lru.ops.irregular import HOLDS
 
 
 class DiagonalCell(RecurrentCell):
@@ -18,14 +20,18 @@ class DiagonalCell(RecurrentCell):
     Args:
         units: Positive integer, features of the output.
         num_states: Positive integer, complex states that are computed.
+        hold: What inputs do between steps of unequal size, one of
+            `keras_lru.ops.irregular.HOLDS`.
         **kwargs: `seed`, and Keras's own.
     """
 
     state_names = ("x_re", "x_im")
 
-    def __init__(self, units, num_states, **kwargs):
+    def __init__(self, units, num_states, hold="zero_order", **kwargs):
         super().__init__(units, **kwargs)
+        check_choice("hold", hold, HOLDS)
         self.num_states = num_states
+        self.hold = hold
 
     @property
     def state_size(self):
@@ -43,6 +49,9 @@ class DiagonalCell(RecurrentCell):
             ops.convert_to_numpy(x).astype("float64") for x in self.polar()
         )
         return np.exp(log_modulus + 1j * angle).astype("complex64")
+
+    def get_config(self):
+        return {**super().get_config(), "hold": self.hold}
 
     def make_pair(self, name, shape, packed, group, recurrent=False):
         """Real and imaginary part: the halves of one matrix, drawn together.
@@ -87,6 +96,10 @@ class DiagonalSolver:
 
     def solver_options(self):
         return {"scan": self.scan, "block_size": self.block_size}
+
+    def solver_options_in_time(self):
+        # Blocks are of steps of one size.
+        return {"scan": self.scan, "hold": self.cell.hold}
 
     def get_config(self):
         return {**super().get_config(), **self.solver_options()}

@@ -51,5 +51,8 @@ class GatedSolver:
     def solver_options(self):
         return {"scan": self.scan}
 
+    def solver_options_in_time(self):
+        return self.solver_options()
+
     def get_config(self):
         return {**super().get_config(), **self.solver_options()}

@@ -124,12 +124,16 @@ class LRUCell(Feedthrough, DiagonalCell):
             a logarithmic scale, which needs no radii: see
             `keras_lru.initializers.LogUniform`.
         seed: Integer: makes the initial weights reproducible. `None`: random ones.
+        hold: What the input does between steps of unequal size: `"zero_order"`, it
+            holds its value, or `"impulse"`, it is an event at its own time.
         **kwargs: `name`, `dtype`, `trainable`, as for every Keras layer.
 
     Call arguments:
         inputs: `(batch, input_dim)`.
         states: List `[x_re, x_im]`, each `(batch, state_size)`.
         training: Ignored.
+        step_sizes: Positive, `(batch,)` or `(batch, 1)`, as for `keras_lru.layers.LRU`.
+        reset: Boolean, of the same shapes: true where a sequence begins.
 
     Returns:
         `(output, [x_re, x_im])`, the output `(batch, units)` in the compute dtype.
@@ -172,6 +176,7 @@ class LRUCell(Feedthrough, DiagonalCell):
         feedthrough_constraint: ConstraintLike = None,
         initialization: str = "ring",
         seed: int | None = None,
+        hold: str = "zero_order",
         **kwargs: Any,
     ):
         units = check_positive_integer("units", units)
@@ -183,7 +188,7 @@ class LRUCell(Feedthrough, DiagonalCell):
         check_choice("parameterization", parameterization, _POLAR_FORMS)
         check_choice("initialization", initialization, _INITIALIZATIONS)
         check_feedthrough(feedthrough)
-        super().__init__(units, num_states, seed=seed, **kwargs)
+        super().__init__(units, num_states, hold=hold, seed=seed, **kwargs)
         self.r_min = float(r_min)
         self.r_max = float(r_max)
         self.max_phase = float(max_phase)
@@ -372,6 +377,8 @@ class LRU(DiagonalSolver, RecurrentLayer):
             a logarithmic scale, which needs no radii: see
             `keras_lru.initializers.LogUniform`.
         seed: Integer: makes the initial weights reproducible. `None`: random ones.
+        hold: What the input does between steps of unequal size: `"zero_order"`, it
+            holds its value, or `"impulse"`, it is an event at its own time.
         **kwargs: `name`, `dtype`, `trainable`, as for every Keras layer.
 
     Call arguments:
@@ -383,6 +390,14 @@ class LRU(DiagonalSolver, RecurrentLayer):
             changes neither state nor output. One that comes with the inputs, from
             `Masking` or `Embedding`, counts beside an `initial_state` too.
         training: Ignored.
+        step_sizes: Positive, `(batch, time)` or `(batch, time, 1)`, in units of the
+            steps that the layer was made for; 1 for all if left out. With
+            `hold="zero_order"`, a step of size n is n steps with the same input; with
+            `"impulse"`, n − 1 steps without input, then one.
+        reset: Boolean, of the same shapes: true where a sequence begins, which knows
+            nothing of the steps before it.
+        rate: Positive number or scalar, the size of all steps: 0.5 for a series that
+            is sampled twice as fast as the one trained on.
 
     Returns:
         Outputs `(batch, time, units)`, or `(batch, units)` without `return_sequences`,
@@ -440,6 +455,7 @@ class LRU(DiagonalSolver, RecurrentLayer):
         block_size: int | str = "auto",
         initialization: str = "ring",
         seed: int | None = None,
+        hold: str = "zero_order",
         **kwargs: Any,
     ):
         cell = LRUCell(
@@ -464,6 +480,7 @@ class LRU(DiagonalSolver, RecurrentLayer):
             feedthrough_constraint=feedthrough_constraint,
             initialization=initialization,
             seed=seed,
+            hold=hold,
             dtype=kwargs.get("dtype"),
             trainable=kwargs.get("trainable", True),
             name="lru_cell",

@@ -15,6 +15,7 @@ from keras import constraints, initializers, ops, regularizers, tree
 
 from keras_lru.checks import check_positive_integer, check_real, describe, fits
 from keras_lru.initializers.seeds import check_seed, derive_seed, draw_seed
+from keras_lru.layers.time_arguments import TimeArguments
 from keras_lru.ops.sequences import (
     compact,
     expand,
@@ -177,12 +178,26 @@ class RecurrentCell(keras.layers.Layer, ABC):
             for state, size in zip(states, self.state_size, strict=True)
         ]
 
-    def call(self, inputs, states, training=False):
+    def call(self, inputs, states, training=False, step_sizes=None, reset=None):
         check_real("inputs", inputs)
         inputs = ops.cast(inputs, self.compute_dtype)
         self.check_states("states", states, inputs.shape[0])
         exact = self.exact_states(states, inputs)
-        outputs, exact = self.system().step(inputs, exact)
+        system = self.system()
+        in_time = TimeArguments(step_sizes, reset)
+        in_time.check(self, system, (inputs.shape[0],))
+        step_size, begins, _ = in_time.prepared(1, self.state_dtype)
+        if begins is not None:
+            exact = [
+                ops.where(begins[:, None], ops.zeros_like(state), state)
+                for state in exact
+            ]
+        if step_size is None:
+            outputs, exact = system.step(inputs, exact)
+        else:
+            outputs, exact = system.step_of_size(
+                inputs, exact, step_size[:, None], self.hold
+            )
         # The new states in the dtypes in which the old ones came.
         return outputs, [
             ops.cast(new, old.dtype) for new, old in zip(exact, states, strict=True)
@@ -194,10 +209,15 @@ class RecurrentCell(keras.layers.Layer, ABC):
             ops.zeros((batch_size, n), dtype=self.state_dtype) for n in self.state_size
         ]
 
-    def compute_output_spec(self, inputs, states, training=False):
+    def compute_output_spec(
+        self, inputs, states, training=False, step_sizes=None, reset=None
+    ):
         """Symbolic output, in the compute dtype, and new states, in their own."""
         check_real("inputs", inputs)
         batch = inputs.shape[0]
+        in_time = TimeArguments(step_sizes, reset)
+        if in_time.are_given:
+            in_time.check(self, self.system(), (batch,))
         self.check_states("states", states, batch)
         return keras.KerasTensor((batch, self.output_size), self.compute_dtype), [
             keras.KerasTensor((batch, size), state.dtype)
@@ -282,6 +302,10 @@ class RecurrentLayer(keras.layers.RNN):
         """Arguments of the system's `run` that the layer's user chooses."""
         return {}
 
+    def solver_options_in_time(self):
+        """Arguments of the system's `run_in_time` that the layer's user chooses."""
+        return {}
+
     @property
     def variables(self):
         """Those of every layer, and the kept states of a stateful one.
@@ -326,10 +350,15 @@ class RecurrentLayer(keras.layers.RNN):
         mask=None,
         training=False,
         sequences_mask=None,
+        step_sizes=None,
+        reset=None,
+        rate=None,
     ):
         mask = _mask_of_steps(mask, sequences_mask)
         initial_state = self._listed(initial_state)
-        self._check_call(sequences, initial_state, mask)
+        in_time = TimeArguments(step_sizes, reset, rate)
+        self._check_call(sequences, initial_state, mask, in_time)
+        in_time = in_time.prepared(2, self.cell.state_dtype)
         inputs = ops.cast(sequences, self.compute_dtype)
         if initial_state is None and self.stateful:
             # Copies: on PyTorch a variable's new value is written over its old one.
@@ -344,15 +373,29 @@ class RecurrentLayer(keras.layers.RNN):
         if self.go_backwards:
             inputs = ops.flip(inputs, axis=1)
             mask = None if mask is None else ops.flip(mask, axis=1)
-        outputs, states = self._run(inputs, initial_state, mask)
+            in_time = in_time.flipped()
+        outputs, states = self._run(inputs, initial_state, mask, in_time)
         if self.stateful:
             for variable, state in zip(self.states, states, strict=True):
                 variable.assign(state)
         return (outputs, *states) if self.return_state else outputs
 
-    def _run(self, inputs, initial_state, mask):
+    def _run(self, inputs, initial_state, mask, in_time):
         """Outputs and last states, in the direction of time."""
         system = self.cell.system()
+        if in_time.rate is not None:
+            system = system.at_rate(in_time.rate, self.cell.hold)
+        if in_time.step_sizes is not None or in_time.reset is not None:
+            outputs, states = system.run_in_time(
+                inputs,
+                initial_state,
+                in_time.step_sizes,
+                in_time.reset,
+                mask,
+                self.return_sequences,
+                **self.solver_options_in_time(),
+            )
+            return self._zero_at_masked(outputs, mask), states
         lengths = None
         if mask is not None:
             starts_at_zero = system.keeps_zero_state and initial_state is None
@@ -380,9 +423,16 @@ class RecurrentLayer(keras.layers.RNN):
                     compacted,
                     zero_output_for_mask=self.zero_output_for_mask,
                 )
-            elif self.zero_output_for_mask:
-                outputs = ops.where(mask[:, -1:], outputs, ops.zeros_like(outputs))
+            else:
+                outputs = self._zero_at_masked(outputs, mask)
         return outputs, states
+
+    def _zero_at_masked(self, outputs, mask):
+        """Outputs of masked steps, zero if they are to be."""
+        if mask is None or not self.zero_output_for_mask:
+            return outputs
+        mask = mask[..., None] if self.return_sequences else mask[:, -1:]
+        return ops.where(mask, outputs, ops.zeros_like(outputs))
 
     def _listed(self, initial_state):
         """As Keras, take a single state without a list around it."""
@@ -391,7 +441,7 @@ class RecurrentLayer(keras.layers.RNN):
             return [initial_state]
         return initial_state
 
-    def _check_call(self, inputs, initial_state, mask):
+    def _check_call(self, inputs, initial_state, mask, in_time):
         check_real("inputs", inputs)
         batch, time, _ = inputs.shape
         if self.stateful and not fits(inputs, (self._expected_batch_size, None, None)):
@@ -407,6 +457,8 @@ class RecurrentLayer(keras.layers.RNN):
             )
         if initial_state is not None:
             self.cell.check_states("initial_state", initial_state, batch)
+        if in_time.are_given:
+            in_time.check(self, self.cell.system(), (batch, time), mask)
 
     def compute_output_spec(
         self,
@@ -415,10 +467,14 @@ class RecurrentLayer(keras.layers.RNN):
         mask=None,
         training=False,
         sequences_mask=None,
+        step_sizes=None,
+        reset=None,
+        rate=None,
     ):
         """Symbolic outputs, in the compute dtype, and states, in float32 at least."""
         mask = _mask_of_steps(mask, sequences_mask)
-        self._check_call(sequences, self._listed(initial_state), mask)
+        in_time = TimeArguments(step_sizes, reset, rate)
+        self._check_call(sequences, self._listed(initial_state), mask, in_time)
         shapes = self.compute_output_shape(sequences.shape)
         if not self.return_state:
             return keras.KerasTensor(shapes, dtype=self.compute_dtype)

@@ -64,6 +64,7 @@ class RGLRUCell(GatedCell):
         inputs: `(batch, units)`.
         states: List `[h]`, `(batch, units)`.
         training: Ignored.
+        reset: Boolean, `(batch,)` or `(batch, 1)`: true where a sequence begins.
 
     Returns:
         `(output, [h])`, the output `(batch, units)` in the compute dtype.
@@ -263,6 +264,8 @@ class RGLRU(GatedSolver, RecurrentLayer):
             changes neither state nor output. One that comes with the inputs, from
             `Masking` or `Embedding`, counts beside an `initial_state` too.
         training: Ignored.
+        reset: Boolean, `(batch, time)` or `(batch, time, 1)`: true where a sequence
+            begins, which knows nothing of the steps before it.
 
     Returns:
         Outputs `(batch, time, units)`, or `(batch, units)` without `return_sequences`,

@@ -57,12 +57,16 @@ class S4DCell(Feedthrough, DiagonalCell):
         output_constraint: Constraint of `C_re` and `C_im`.
         feedthrough_constraint: Constraint of `D`.
         seed: Integer: makes the initial weights reproducible. `None`: random ones.
+        hold: What the input does between steps of unequal size: `"zero_order"`, it
+            holds its value, or `"impulse"`, it is an event at its own time.
         **kwargs: `name`, `dtype`, `trainable`, as for every Keras layer.
 
     Call arguments:
         inputs: `(batch, units)`.
         states: List `[x_re, x_im]`, each `(batch, units · N/2)`.
         training: Ignored.
+        step_sizes: Positive, `(batch,)` or `(batch, 1)`, as for `keras_lru.layers.S4D`.
+        reset: Boolean, of the same shapes: true where a sequence begins.
 
     Returns:
         `(output, [x_re, x_im])`, the output `(batch, units)` in the compute dtype.
@@ -99,13 +103,14 @@ class S4DCell(Feedthrough, DiagonalCell):
         output_constraint: ConstraintLike = None,
         feedthrough_constraint: ConstraintLike = None,
         seed: int | None = None,
+        hold: str = "zero_order",
         **kwargs: Any,
     ):
         units = check_positive_integer("units", units)
         pairs = check_conjugate_pairs(state_size) // 2
         check_choice("initialization", initialization, SPECTRA)
         check_timescales(dt_min, dt_max)
-        super().__init__(units, units * pairs, seed=seed, **kwargs)
+        super().__init__(units, units * pairs, hold=hold, seed=seed, **kwargs)
         self.initialization = initialization
         self.dt_min = float(dt_min)
         self.dt_max = float(dt_max)
@@ -237,6 +242,8 @@ class S4D(DiagonalSolver, RecurrentLayer):
             Same results.
         block_size: Steps per block of the block form, or `"auto"`. Same results.
         seed: Integer: makes the initial weights reproducible. `None`: random ones.
+        hold: What the input does between steps of unequal size: `"zero_order"`, it
+            holds its value, or `"impulse"`, it is an event at its own time.
         **kwargs: `name`, `dtype`, `trainable`, as for every Keras layer.
 
     Call arguments:
@@ -248,6 +255,14 @@ class S4D(DiagonalSolver, RecurrentLayer):
             changes neither state nor output. One that comes with the inputs, from
             `Masking` or `Embedding`, counts beside an `initial_state` too.
         training: Ignored.
+        step_sizes: Positive, `(batch, time)` or `(batch, time, 1)`, in units of the
+            steps that the layer was made for; 1 for all if left out. With
+            `hold="zero_order"`, a step of size n is n steps with the same input; with
+            `"impulse"`, n − 1 steps without input, then one.
+        reset: Boolean, of the same shapes: true where a sequence begins, which knows
+            nothing of the steps before it.
+        rate: Positive number or scalar, the size of all steps: 0.5 for a series that
+            is sampled twice as fast as the one trained on.
 
     Returns:
         Outputs `(batch, time, units)`, or `(batch, units)` without `return_sequences`,
@@ -298,6 +313,7 @@ class S4D(DiagonalSolver, RecurrentLayer):
         scan: str = "auto",
         block_size: int | str = "auto",
         seed: int | None = None,
+        hold: str = "zero_order",
         **kwargs: Any,
     ):
         cell = S4DCell(
@@ -315,6 +331,7 @@ class S4D(DiagonalSolver, RecurrentLayer):
             output_constraint=output_constraint,
             feedthrough_constraint=feedthrough_constraint,
             seed=seed,
+            hold=hold,
             dtype=kwargs.get("dtype"),
             trainable=kwargs.get("trainable", True),
             name="s4d_cell",

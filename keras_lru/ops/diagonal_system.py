@@ -20,9 +20,17 @@ from keras_lru.backend.types import Tensor
 from keras_lru.checks import check_floating, check_shape
 from keras_lru.ops.algorithm import resolve_scan
 from keras_lru.ops.complex import Complex, Polar, pack, unpack
+from keras_lru.ops.irregular import (
+    input_factor,
+    irregular_states,
+    irregular_step,
+)
 from keras_lru.ops.sequences import (
+    add_masked_step,
     last_step,
+    last_unmasked,
     pad_time,
+    repeat_at_masked,
     static_size,
     take_step,
     take_steps,
@@ -30,7 +38,7 @@ from keras_lru.ops.sequences import (
     zero_without_steps,
 )
 from keras_lru.ops.system import System
-from keras_lru.ops.time_invariant import Coefficient, states_before
+from keras_lru.ops.time_invariant import Coefficient, states_after, states_before
 
 
 class DiagonalSystem(System):
@@ -51,6 +59,8 @@ class DiagonalSystem(System):
 
     keeps_zero_state = True
     takes_no_steps = True
+    takes_step_sizes = True
+    takes_reset = True
 
     input_dim: int
     output_dim: int
@@ -102,6 +112,39 @@ class DiagonalSystem(System):
         state = self.polar.power(1) * Complex(*states) + added
         return self.output(pack(state), inputs), state
 
+    def step_of_size(
+        self, inputs: Tensor, states: Sequence[Tensor], step_size: Tensor, hold: str
+    ) -> tuple[Tensor, Sequence[Tensor]]:
+        """`step`, of a size of its own for each sequence.
+
+        Args:
+            inputs: As of `step`.
+            states: See there.
+            step_size: `(batch, 1)`, positive.
+            hold: One of `keras_lru.ops.irregular.HOLDS`.
+
+        Returns:
+            As `step`.
+        """
+        step_size = ops.cast(step_size, self.dtype)
+        a, added = irregular_step(self.polar, step_size, self.read(inputs, 1), hold)
+        state = unpack(a) * Complex(*states) + unpack(added)
+        return self.output(pack(state), inputs), state
+
+    def at_rate(self, rate: float | Tensor, hold: str) -> "DiagonalSystem":
+        """The system for steps that all are of size `rate`.
+
+        Args:
+            rate: Positive, a number or a scalar.
+            hold: One of `keras_lru.ops.irregular.HOLDS`.
+        """
+        rate = ops.cast(rate, self.dtype)
+        B = self.B
+        if hold == "zero_order":
+            B = input_factor(self.polar, rate) * B
+        polar = Polar(*(rate * x for x in self.polar))
+        return type(self)(polar, B, self.C, self.D, self.compute_dtype)
+
     def run(
         self,
         inputs: Tensor,
@@ -131,6 +174,85 @@ class DiagonalSystem(System):
             scan=scan,
             T=T,
         )
+
+    def run_in_time(
+        self,
+        inputs: Tensor,
+        initial_state: Sequence[Tensor] | None = None,
+        step_sizes: Tensor | None = None,
+        reset: Tensor | None = None,
+        mask: Tensor | None = None,
+        return_sequences: bool = True,
+        scan: str = "auto",
+        hold: str = "zero_order",
+    ) -> tuple[Tensor, Complex]:
+        check_shape("inputs", inputs, (None, None, self.input_dim))
+        return _run_in_time(
+            (self.polar, self.B, self.C, self.D),
+            inputs,
+            self._initial(initial_state, inputs),
+            step_sizes,
+            reset,
+            mask,
+            system=type(self),
+            compute_dtype=self.compute_dtype,
+            return_sequences=return_sequences,
+            scan=scan,
+            hold=hold,
+        )
+
+    def run_single_steps(
+        self,
+        inputs: Tensor,
+        initial: Tensor,
+        step_sizes: Tensor | None,
+        reset: Tensor | None,
+        mask: Tensor | None,
+        return_sequences: bool,
+        scan: str,
+        hold: str,
+    ) -> tuple[Tensor, Complex]:
+        """`run_in_time` from a packed initial state, of one step at least."""
+        if mask is not None:
+            # A masked step is one of size 0 without input.
+            inputs = ops.where(mask[..., None], inputs, ops.zeros_like(inputs))
+            if step_sizes is None:
+                step_sizes = ops.ones_like(mask)
+            step_sizes = ops.cast(step_sizes, self.dtype)
+            step_sizes = ops.where(mask, step_sizes, ops.zeros_like(step_sizes))
+        keep = None if reset is None else ops.logical_not(reset)[..., None]
+        b = self.read(inputs, 1)
+        if step_sizes is None:
+            a = Coefficient(self._powers(1).map(lambda x: x[1]), self.polar)
+            scan = resolve_scan(scan, static_size(inputs, 1))
+            before, last = states_before(a, b, initial, scan, keep=keep)
+            states = states_after(before, last)
+        else:
+            step_sizes = ops.cast(step_sizes, self.dtype)[..., None]
+            states = irregular_states(
+                self.polar, step_sizes, b, initial, scan, hold, keep
+            )
+        last = states[:, -1]
+        if return_sequences:
+            outputs = self._outputs(states, inputs)
+            if mask is not None:
+                outputs = repeat_at_masked(outputs, mask, reset)
+        elif mask is None:
+            outputs = self.output(last, inputs[:, -1])
+        else:
+            steps, exists = last_unmasked(mask, reset)
+            outputs = self.output(last, take_step(inputs, steps[:, -1]))
+            outputs = ops.where(exists[:, -1:], outputs, ops.zeros_like(outputs))
+        return outputs, unpack(last)
+
+    def _outputs(self, states, inputs):
+        """`output` of each of the steps `(batch, time, …)`."""
+        time = ops.shape(inputs)[1]
+        outputs = self.output(
+            ops.reshape(states, (-1, 2 * self.state_size)),
+            ops.reshape(inputs, (-1, self.input_dim)),
+        )
+        return ops.reshape(outputs, (-1, time, self.output_dim))
 
     def run_blocks(
         self,
@@ -217,6 +339,35 @@ def _run(matrices, inputs, initial, lengths, *, system, compute_dtype, **options
     """One program for a system's run, which knows it by its class and matrices."""
     system = system(*matrices, compute_dtype)
     return system.run_blocks(inputs, initial, lengths, **options)
+
+
+@compiled
+def _run_in_time(
+    matrices,
+    inputs,
+    initial,
+    step_sizes,
+    reset,
+    mask,
+    *,
+    system,
+    compute_dtype,
+    return_sequences,
+    **options,
+):
+    """One program, as `_run`, in which there is a step."""
+    system = system(*matrices, compute_dtype)
+    steps = ops.shape(inputs)[1]
+    if add_step := not static_size(inputs, 1):
+        inputs, step_sizes, reset, mask = add_masked_step(
+            inputs, step_sizes, reset, mask
+        )
+    outputs, last = system.run_single_steps(
+        inputs, initial, step_sizes, reset, mask, return_sequences, **options
+    )
+    if add_step and return_sequences:
+        outputs = outputs[:, :steps]
+    return outputs, last
 
 
 def _into_blocks(inputs, T):

@@ -8,7 +8,14 @@ from keras import ops
 from keras_lru.backend import function_with_gradient
 from keras_lru.backend.types import Tensor
 from keras_lru.ops.linear_recurrence import linear_recurrence
-from keras_lru.ops.sequences import is_running, zero_without_steps
+from keras_lru.ops.sequences import (
+    add_masked_step,
+    is_running,
+    last_unmasked,
+    repeat_at_masked,
+    static_size,
+    zero_without_steps,
+)
 from keras_lru.ops.system import System
 
 # As in the published implementation of the RG-LRU.
@@ -25,6 +32,7 @@ class GatedSystem(System):
     """
 
     keeps_zero_state = True
+    takes_reset = True
 
     def __init__(
         self,
@@ -59,6 +67,39 @@ class GatedSystem(System):
         initial = None if initial_state is None else initial_state[0]
         states, last = linear_recurrence(a, b, initial, scan=scan)
         outputs = states if return_sequences else zero_without_steps(last, lengths)
+        return ops.cast(outputs, self.compute_dtype), [last]
+
+    def run_in_time(
+        self,
+        inputs: Tensor,
+        initial_state: Sequence[Tensor] | None = None,
+        step_sizes: Tensor | None = None,
+        reset: Tensor | None = None,
+        mask: Tensor | None = None,
+        return_sequences: bool = True,
+        scan: str = "auto",
+    ) -> tuple[Tensor, list[Tensor]]:
+        steps = ops.shape(inputs)[1]
+        if add_step := not static_size(inputs, 1):
+            inputs, _, reset, mask = add_masked_step(inputs, step_sizes, reset, mask)
+        if mask is not None:
+            inputs = ops.where(mask[..., None], inputs, ops.zeros_like(inputs))
+        a, b = self.coefficients(inputs)
+        if mask is not None:
+            runs = mask[..., None]
+            a = ops.where(runs, a, ops.ones_like(a))
+            b = ops.where(runs, b, ops.zeros_like(b))
+        initial = None if initial_state is None else initial_state[0]
+        states, last = linear_recurrence(a, b, initial, scan=scan, reset=reset)
+        outputs: Tensor = states if return_sequences else last
+        if mask is not None:
+            if return_sequences:
+                outputs = repeat_at_masked(outputs, mask, reset)
+            else:
+                exists = last_unmasked(mask, reset)[1][:, -1:]
+                outputs = ops.where(exists, outputs, ops.zeros_like(outputs))
+        if add_step and return_sequences:
+            outputs = outputs[:, :steps]
         return ops.cast(outputs, self.compute_dtype), [last]
 
 

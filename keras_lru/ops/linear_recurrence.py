@@ -11,7 +11,7 @@ from keras_lru.ops.algorithm import check_scan, resolve_scan
 from keras_lru.ops.complex import Complex, pack, to_polar, unpack
 from keras_lru.ops.sequences import pad_time, static_size
 from keras_lru.ops.time_invariant import Coefficient, states_after, states_before
-from keras_lru.ops.time_varying import varying_states
+from keras_lru.ops.time_varying import VaryingRecurrence
 
 
 def linear_recurrence(
@@ -163,13 +163,8 @@ def _with_constant(take, a, b, initial, reverse, scan, keep):
 def _with_varying(take, a, b, initial, reverse, scan, keep):
     if keep is not None:
         a = ops.where(keep, a, ops.zeros_like(a))
-    states = varying_states(
-        a,
-        b,
-        initial,
-        scan,
-        is_complex=take is unpack,
-        reverse=reverse,
-        has_cuts=keep is not None,
+    recurrence = VaryingRecurrence(
+        scan, is_complex=take is unpack, has_cuts=keep is not None
     )
+    states = recurrence.states(a, b, initial, reverse)
     return states, states[:, 0 if reverse else -1]

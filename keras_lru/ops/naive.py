@@ -38,6 +38,10 @@ def diagonal_ssm(
     D: NDArray | None = None,
     initial_state: ArrayLike | None = None,
     mask: NDArray | None = None,
+    step_sizes: ArrayLike | None = None,
+    log_eigenvalues: NDArray | None = None,
+    hold: str = "zero_order",
+    reset: NDArray | None = None,
 ) -> tuple[NDArray, NDArray]:
     """`x_t = Λ x_{t-1} + B u_t`, `y_t = Re(C x_t) + D u_t`, with Keras's mask rules.
 
@@ -49,16 +53,30 @@ def diagonal_ssm(
         D: `None`, `(output_dim,)` or `(input_dim, output_dim)`.
         initial_state: Complex, `(batch, state_size)`.
         mask: Boolean, `(batch, time)`. A masked step changes neither state nor output.
+        step_sizes: Δ, `(batch, time)`: Λ^Δ in place of Λ, and of `"zero_order"` the
+            inputs times `(Λ^Δ − 1) / (Λ − 1)`. `None`: 1.
+        log_eigenvalues: Of the logarithms of Λ, the one that Λ^Δ is taken from.
+        hold: `"zero_order"` or `"impulse"`.
+        reset: Boolean `(batch, time)`: where state and output begin anew, at zero.
 
     Returns:
         Outputs `(batch, time, output_dim)` and the last state `(batch, state_size)`.
     """
 
-    def step(x, u):
-        x = eigenvalues * x + u @ B
+    def step(x, u_and_size):
+        u, size = u_and_size[:-1], u_and_size[-1]
+        power = eigenvalues if size == 1 else np.exp(size * logs)
+        held = hold == "zero_order" and size != 1
+        factor = (power - 1) / (eigenvalues - 1) if held else 1
+        x = power * x + factor * (u @ B)
         return x, (x @ C).real + _feedthrough(D, u)
 
-    return _loop(step, inputs, np.zeros(C.shape, "complex128"), initial_state, mask)
+    logs = np.log(eigenvalues) if log_eigenvalues is None else log_eigenvalues
+    u = np.asarray(inputs, "float64")
+    sizes = np.ones(u.shape[:2]) if step_sizes is None else np.asarray(step_sizes)
+    u = np.concatenate([u, sizes[..., None]], axis=-1)
+    zeros = np.zeros(C.shape, "complex128")
+    return _loop(step, u, zeros, initial_state, mask, reset)
 
 
 def dense_rnn(
@@ -89,6 +107,7 @@ def rg_lru(
     b_x: NDArray,
     initial_state: ArrayLike | None = None,
     mask: NDArray | None = None,
+    reset: NDArray | None = None,
 ) -> tuple[NDArray, NDArray]:
     """Griffin's equations 1 to 4, with c = 8: as `diagonal_ssm`; h_t is the output.
 
@@ -112,7 +131,7 @@ def rg_lru(
         return h, h
 
     zeros = np.zeros((len(Lambda), len(Lambda)))
-    return _loop(step, inputs, zeros, initial_state, mask)
+    return _loop(step, inputs, zeros, initial_state, mask, reset)
 
 
 def _feedthrough(D, u):
@@ -121,7 +140,7 @@ def _feedthrough(D, u):
     return u * D if np.ndim(D) == 1 else u @ D
 
 
-def _loop(step, inputs, zeros, initial_state, mask):
+def _loop(step, inputs, zeros, initial_state, mask, reset=None):
     """`state, output = step(state, input)`, unless masked, step by step.
 
     `zeros` is `(state_size, output_dim)`, in the dtype of the state.
@@ -136,6 +155,8 @@ def _loop(step, inputs, zeros, initial_state, mask):
     outputs = np.zeros((batch, time, output_dim))
     for t in range(time):
         for b in range(batch):
+            if reset is not None and reset[b, t]:
+                x[b], y[b] = 0, 0
             if mask is None or mask[b, t]:
                 x[b], y[b] = step(x[b], u[b, t])
             outputs[b, t] = y[b]

@@ -191,6 +191,74 @@ def compact(inputs: Tensor, mask: Tensor, *, starts_at_zero: bool) -> Compacted:
     return Compacted(inputs, ops.where(in_place, end, count), in_place, mask)
 
 
+def last_unmasked(mask: Tensor, reset: Tensor | None) -> tuple[Tensor, Tensor]:
+    """For each step, the last unmasked one until then, and whether there is one.
+
+    Args:
+        mask: Boolean, `(batch, time)`.
+        reset: Boolean `(batch, time)`: where a sequence begins, of which alone a step
+            knows; `None` means nowhere.
+
+    Returns:
+        `(steps, exists)`, integers and booleans `(batch, time)`.
+    """
+    time = ops.shape(mask)[1]
+    seen = ops.cumsum(ops.cast(mask, "int32"), axis=1)
+    key = ops.arange(0, time, dtype="int32")[None]
+    key = key + time * ops.cast(ops.logical_not(mask), "int32")
+    in_front = ops.argsort(key, axis=1)
+    steps = ops.take_along_axis(in_front, ops.maximum(seen - 1, 0), axis=1)
+    exists = seen > 0
+    if reset is not None:
+        begun = ops.cumsum(ops.cast(reset, "int32"), axis=1)
+        same = ops.equal(begun, ops.take_along_axis(begun, steps, axis=1))
+        exists = ops.logical_and(exists, same)
+    return steps, exists
+
+
+def repeat_at_masked(outputs: Tensor, mask: Tensor, reset: Tensor | None) -> Tensor:
+    """Outputs `(batch, time, features)`, at masked steps those of the last unmasked.
+
+    Args:
+        outputs: At masked steps anything.
+        mask: As of `last_unmasked`.
+        reset: See there.
+
+    Returns:
+        Zeros at steps that have none.
+    """
+    steps, exists = last_unmasked(mask, reset)
+    repeated = take_steps(outputs, steps)
+    return ops.where(exists[..., None], repeated, ops.zeros_like(repeated))
+
+
+def add_masked_step(
+    inputs: Tensor,
+    step_sizes: Tensor | None,
+    reset: Tensor | None,
+    mask: Tensor | None,
+) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor]:
+    """A step at the end that changes nothing: so that no scan runs over no steps.
+
+    Args:
+        inputs: `(batch, time, features)`.
+        step_sizes: `(batch, time)` or `None`.
+        reset: Boolean, `(batch, time)` or `None`.
+        mask: The same.
+
+    Returns:
+        The arguments, with a step more.
+    """
+
+    def longer(x):
+        return None if x is None else pad_time(x[..., None], 1)[..., 0]
+
+    if mask is None:
+        batch, time = ops.shape(inputs)[:2]
+        mask = ops.ones((batch, time), dtype="bool")
+    return pad_time(inputs, 1), longer(step_sizes), longer(reset), longer(mask)
+
+
 @compiled
 def expand(
     outputs: Tensor, compacted: Compacted, *, zero_output_for_mask: bool

@@ -33,6 +33,10 @@ class System(ABC):
             after it.
         """
 
+    # What `run_in_time` takes.
+    takes_step_sizes = False
+    takes_reset = False
+
     @abstractmethod
     def run(
         self,
@@ -58,3 +62,32 @@ class System(ABC):
             finite; or `(batch, units)`, zeros for a sequence without steps. And the
             states after the last step.
         """
+
+    def run_in_time(
+        self,
+        inputs: Tensor,
+        initial_state: Sequence[Tensor] | None = None,
+        step_sizes: Tensor | None = None,
+        reset: Tensor | None = None,
+        mask: Tensor | None = None,
+        return_sequences: bool = True,
+    ) -> tuple[Tensor, Sequence[Tensor]]:
+        """All steps at once, of unequal size, or where new sequences begin.
+
+        Of a system that `takes_step_sizes` or `takes_reset`.
+
+        Args:
+            inputs: `(batch, time, input_dim)`, in the compute dtype, of any length.
+            initial_state: As of `run`.
+            step_sizes: `(batch, time)`, positive; `None` means 1 everywhere.
+            reset: Boolean `(batch, time)`, true where a sequence begins: the state
+                before the step is zero. `None` means nowhere.
+            mask: Boolean `(batch, time)`; a false step changes neither state nor
+                output. `None` means that all are true.
+            return_sequences: As of `run`.
+
+        Returns:
+            As `run`. Outputs of masked steps are those of the last unmasked step, zeros
+            if the sequence has none.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no steps of its own.")

@@ -19,52 +19,124 @@ from keras_lru.ops.sequences import shift, static_size
 from keras_lru.ops.time_invariant import states_after
 
 
-def varying_states(
-    a: Tensor,
-    b: Tensor,
-    initial_state: Tensor,
-    scan: str,
-    is_complex: bool,
-    reverse: bool = False,
-    has_cuts: bool = False,
-) -> Tensor:
-    """State after each step of `x ← a_t ⊙ x + b_t`.
+class VaryingRecurrence:
+    """`x ← a_t ⊙ x + b_t`, one way of solving it.
+
+    All its methods take `a` and `b`, `(batch, time, features)`, of one step at least.
 
     Args:
-        a: Coefficients, `(batch, time, features)`.
-        b: Inputs, the same, of one step at least.
-        initial_state: State before the first step, `(batch, features)`.
         scan: As of `linear_recurrence`.
         is_complex: Whether features are packed complex numbers.
-        reverse: If true, time runs from the last step to the first.
         has_cuts: Whether a coefficient of exactly zero cuts: no infinity and no NaN
             passes it either.
-
-    Returns:
-        `(batch, time, features)`.
     """
-    # By one step: what a longer loop costs, the associative scan costs in products.
-    scan = resolve_scan(scan, None if static_size(b, 1) is None else 1)
-    if scan == "pallas" and static_size(b, 0) is not None:
-        run = _in_kernel
-    else:
-        run = _sequential if scan == "sequential" else _associative
-    numbers = _Numbers(is_complex, has_cuts)
-    return _states(numbers, run, a, b, initial_state, reverse)
 
-
-class _Numbers:
-    """Arithmetic of tensors of numbers, complex and packed or real."""
-
-    def __init__(self, is_complex, has_cuts):
+    def __init__(self, scan: str, is_complex: bool, has_cuts: bool = False):
+        self.scan = scan
         self.parts = 2 if is_complex else 1
         self.has_cuts = has_cuts
 
-    def take(self, x):
+    def states(
+        self, a: Tensor, b: Tensor, initial_state: Tensor, reverse: bool = False
+    ) -> Tensor:
+        """State after each step, differentiated by hand as often as asked for.
+
+        Args:
+            a: Coefficients.
+            b: Inputs.
+            initial_state: State before the first step, `(batch, features)`.
+            reverse: If true, time runs from the last step to the first.
+
+        Returns:
+            `(batch, time, features)`.
+        """
+
+        def forward(a, b, initial):
+            states = self.solve(a, b, initial, reverse)
+            return states, (a, initial, states)
+
+        def backward(kept, d_states):
+            a, initial, states = kept
+            return self.pull_back(a, initial, states, d_states, reverse)
+
+        return function_with_gradient(forward, backward)(a, b, initial_state)
+
+    def pull_back(
+        self,
+        a: Tensor,
+        initial_state: Tensor,
+        states: Tensor,
+        d_states: Tensor,
+        reverse: bool = False,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients in `a`, `b` and the initial state.
+
+        Args:
+            a: As of `states`, and so are the others.
+            initial_state: See there.
+            states: What `states` returned.
+            d_states: The gradient in them.
+            reverse: See there.
+        """
+        zeros = ops.zeros_like(initial_state)
+        # Same recurrence backwards; step t meets the coefficient of step t + 1.
+        later = pack(conjugate(self._take(shift(a, zeros, not reverse))))
+        adjoints = self.states(later, d_states, zeros, not reverse)
+        before = self._take(shift(states, initial_state, reverse))
+        after = self._take(adjoints)
+        d_a = pack(conjugate(before) * after)
+        d_initial = pack(self._times(conjugate(self._take(a)), after))
+        return d_a, adjoints, d_initial[:, -1 if reverse else 0]
+
+    def solve(
+        self, a: Tensor, b: Tensor, initial_state: Tensor, reverse: bool = False
+    ) -> Tensor:
+        """`states`, to be differentiated by hand.
+
+        Args:
+            a: As of `states`, and so are the others.
+            b: See there.
+            initial_state: See there.
+            reverse: See there.
+
+        Returns:
+            As `states`.
+        """
+        # By one step: what a longer loop costs, the associative scan costs in products.
+        scan = resolve_scan(self.scan, None if static_size(b, 1) is None else 1)
+        if scan == "sequential":
+            return self._sequential(a, b, initial_state, reverse)
+        if scan == "pallas" and static_size(b, 0) is not None:
+            before, last = recurrence_kernel(a, b, initial_state, self.parts, reverse)
+            return states_after(before, last, reverse)
+        return self._associative(a, b, initial_state, reverse)
+
+    def _sequential(self, a, b, initial, reverse):
+        n = b.shape[-1]
+
+        def step(state, a_and_b):
+            a_t, b_t = self._take(a_and_b[:, :n]), self._take(a_and_b[:, n:])
+            return pack(self._times(a_t, self._take(state)) + b_t)
+
+        xs = ops.concatenate([a, b], axis=-1)
+        return states_after(*loop_over_time(step, initial, xs, reverse), reverse)
+
+    def _associative(self, a, b, initial, reverse):
+        def combine(earlier, later):
+            a_1, b_1 = earlier
+            a_2, b_2 = later
+            return self._times(a_2, a_1), self._times(a_2, b_1) + b_2
+
+        decay, states = associative_scan(
+            combine, (self._take(a), self._take(b)), reverse=reverse, axis=1
+        )
+        return pack(self._times(decay, self._take(initial[:, None])) + states)
+
+    def _take(self, x):
         """`Complex` numbers of a packed tensor; real ones are themselves."""
         return unpack(x) if self.parts == 2 else x
 
-    def times(self, a, x):
+    def _times(self, a, x):
         """The product, zero where `a` is if that cuts."""
         product = a * x
         if not self.has_cuts:
@@ -73,62 +145,3 @@ class _Numbers:
             return ops.where(a == 0, ops.zeros_like(product), product)
         cut = ops.logical_and(a.real == 0, a.imag == 0)
         return product.map(lambda y: ops.where(cut, ops.zeros_like(y), y))
-
-    def conjugate(self, x):
-        """The conjugate of a tensor."""
-        return pack(conjugate(self.take(x)))
-
-
-def _states(numbers, run, a, b, initial, reverse):
-    """Differentiated by hand as often as asked for."""
-
-    def forward(a, b, initial):
-        states = run(numbers, a, b, initial, reverse)
-        return states, (a, initial, states)
-
-    def backward(kept, d_states):
-        a, initial, states = kept
-        zeros = ops.zeros_like(initial)
-        # Same recurrence backwards; step t meets the coefficient of step t + 1.
-        later = numbers.conjugate(shift(a, zeros, not reverse))
-        adjoints = _states(numbers, run, later, d_states, zeros, not reverse)
-        before, after = shift(states, initial, reverse), numbers.take(adjoints)
-        d_a = pack(conjugate(numbers.take(before)) * after)
-        d_initial = pack(numbers.times(conjugate(numbers.take(a)), after))
-        return d_a, adjoints, d_initial[:, -1 if reverse else 0]
-
-    return function_with_gradient(forward, backward)(a, b, initial)
-
-
-# Algorithms
-
-
-def _sequential(numbers, a, b, initial, reverse):
-    n = b.shape[-1]
-    take = numbers.take
-
-    def step(state, coefficient_and_input):
-        a_t, b_t = coefficient_and_input[:, :n], coefficient_and_input[:, n:]
-        return pack(numbers.times(take(a_t), take(state)) + take(b_t))
-
-    xs = ops.concatenate([a, b], axis=-1)
-    return states_after(*loop_over_time(step, initial, xs, reverse), reverse)
-
-
-def _associative(numbers, a, b, initial, reverse):
-    take = numbers.take
-
-    def combine(earlier, later):
-        a_1, b_1 = earlier
-        a_2, b_2 = later
-        return numbers.times(a_2, a_1), numbers.times(a_2, b_1) + b_2
-
-    decay, states = associative_scan(
-        combine, (take(a), take(b)), reverse=reverse, axis=1
-    )
-    return pack(numbers.times(decay, take(initial[:, None])) + states)
-
-
-def _in_kernel(numbers, a, b, initial, reverse):
-    before, last = recurrence_kernel(a, b, initial, numbers.parts, reverse)
-    return states_after(before, last, reverse)

@@ -14,12 +14,19 @@ def _complex(weights, name):
 
 
 def _diagonal(system):
-    """The loop of a diagonal system: `system(cell, weights)` gives Λ, B, C and D."""
+    """The loop of a diagonal system, which gives the log of Λ, and B, C and D."""
 
-    def loop(cell, weights, x, states=None, mask=None):
+    def loop(cell, weights, x, states=None, mask=None, **in_time):
         start = None if states is None else states[0] + 1j * np.asarray(states[1])
+        logs, *matrices = system(cell, weights)
         y, last = naive.diagonal_ssm(
-            x, *system(cell, weights), initial_state=start, mask=mask
+            x,
+            np.exp(logs),
+            *matrices,
+            initial_state=start,
+            mask=mask,
+            log_eigenvalues=logs,
+            **in_time,
         )
         return y, [last.real, last.imag]
 
@@ -27,47 +34,47 @@ def _diagonal(system):
 
 
 def lru_system(cell, weights):
-    """Λ, γB, C and D."""
+    """log Λ, γB, C and D."""
     if "lambda_re" in weights:
-        eigenvalues = _complex(weights, "lambda")
+        logs = np.log(_complex(weights, "lambda"))
     else:
         log = "nu_log" in weights
         nu, theta = (weights[name + log * "_log"] for name in ("nu", "theta"))
         if log:
             nu, theta = np.exp(nu), np.exp(theta)
-        eigenvalues = np.exp(-nu + 1j * theta)
+        logs = -nu + 1j * theta
     B = _complex(weights, "B")
     if "gamma_log" in weights:
         B = np.exp(weights["gamma_log"]) * B
-    return eigenvalues, B, _complex(weights, "C"), weights.get("D")
+    return logs, B, _complex(weights, "C"), weights.get("D")
 
 
 def _zero_order_hold(eigenvalues, delta):
-    """exp(ΛΔ), and what B is multiplied by."""
-    discrete = np.exp(eigenvalues * delta)
-    return discrete, (discrete - 1) / eigenvalues
+    """ΛΔ, and what B is multiplied by."""
+    logs = eigenvalues * delta
+    return logs, (np.exp(logs) - 1) / eigenvalues
 
 
 def s5_system(cell, weights):
     continuous = _complex(weights, "lambda")
     if cell.clip_eigenvalues:
         continuous = np.minimum(continuous.real, -1e-4) + 1j * continuous.imag
-    eigenvalues, gain = _zero_order_hold(continuous, np.exp(weights["log_delta"]))
+    logs, gain = _zero_order_hold(continuous, np.exp(weights["log_delta"]))
     C = (1 + cell.conjugate_symmetry) * _complex(weights, "C")
-    return eigenvalues, gain * _complex(weights, "B"), C, weights.get("D")
+    return logs, gain * _complex(weights, "B"), C, weights.get("D")
 
 
 def s4d_system(cell, weights):
     """The systems of all features, as one: features in the rows of B."""
-    eigenvalues, gain = _zero_order_hold(
+    logs, gain = _zero_order_hold(
         -np.exp(weights["nu_log"]) + 1j * weights["lambda_im"],
         np.exp(weights["log_delta"])[:, None],
     )
-    H, n = eigenvalues.shape
+    H, n = logs.shape
     C = 2 * _complex(weights, "C")
     of_feature = np.repeat(np.eye(H), n, axis=1)
     return (
-        eigenvalues.ravel(),
+        logs.ravel(),
         of_feature * gain.ravel(),
         (of_feature * C.ravel()).T,
         weights["D"],
@@ -94,8 +101,8 @@ def dense_rnn(cell, weights, x, states=None, mask=None):
     return y, [last]
 
 
-def rg_lru(cell, weights, x, states=None, mask=None):
+def rg_lru(cell, weights, x, states=None, mask=None, reset=None):
     start = None if states is None else np.asarray(states[0], "float64")
     names = ("Lambda", "W_a", "b_a", "W_x", "b_x")
-    y, last = naive.rg_lru(x, *(weights[name] for name in names), start, mask)
+    y, last = naive.rg_lru(x, *(weights[name] for name in names), start, mask, reset)
     return y, [last]

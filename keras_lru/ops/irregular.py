@@ -1,0 +1,120 @@
+"""Steps of unequal size: x_t = λ^Δ_t ⊙ x_{t−1} + φ_t ⊙ b_t, Δ_t in regular steps.
+
+What the input does between two steps makes φ. It holds its value ("zero_order"): a
+step of size n is n steps with the same input, φ = (λ^Δ − 1) / (λ − 1). Or it is an
+event at its own time ("impulse"): a step of size n is n − 1 steps without input, then
+one, φ = 1.
+
+Powers of λ are `(batch, time, n)` each. The gradient is written by hand, and computes
+them again instead of keeping them.
+"""
+
+from keras import ops
+
+from keras_lru.backend import function_with_gradient, vector_jacobian_product
+from keras_lru.backend.types import Tensor
+from keras_lru.ops.complex import Complex, Polar, pack, unpack
+from keras_lru.ops.time_varying import VaryingRecurrence
+
+HOLDS = ("zero_order", "impulse")
+# |λ − 1|² below which φ is taken from its series.
+_TINY = 1e-30
+
+
+def input_factor(polar: Polar, step_sizes: Tensor | float) -> Complex:
+    """φ of a zero-order hold, `(λ^Δ − 1) / (λ − 1)`, and Δ at λ = 1.
+
+    Args:
+        polar: λ, `(n,)`.
+        step_sizes: Δ, of a shape that broadcasts with it.
+    """
+    numerator = polar.power_minus_one(step_sizes)
+    one = polar.power_minus_one(1.0)
+    square = one.real * one.real + one.imag * one.imag
+    tiny = square < _TINY
+    # Where it is not used, its gradient must be finite all the same.
+    safe = ops.where(tiny, ops.ones_like(square), square)
+    quotient = numerator * Complex(one.real / safe, -one.imag / safe)
+    curve = 0.5 * step_sizes * (step_sizes - 1.0)
+    series = Complex(step_sizes + curve * polar.log_modulus, curve * polar.angle)
+    return Complex(
+        *(ops.where(tiny, x, y) for x, y in zip(series, quotient, strict=True))
+    )
+
+
+def irregular_step(
+    polar: Polar, step_sizes: Tensor, b: Tensor, hold: str
+) -> tuple[Tensor, Tensor]:
+    """`(λ^Δ, φ ⊙ b)`, packed.
+
+    Args:
+        polar: λ, `(n,)`.
+        step_sizes: Δ, `(…, 1)`. None is negative; of size 0 with zero `b`, a step does
+            nothing.
+        b: What inputs add in a step of size 1, packed, `(…, 2·n)`.
+        hold: One of `HOLDS`.
+    """
+    change = polar.power_minus_one(step_sizes)
+    a = pack(Complex(1.0 + change.real, change.imag))
+    if hold == "impulse":
+        return a, b
+    return a, pack(input_factor(polar, step_sizes) * unpack(b))
+
+
+def irregular_states(
+    polar: Polar,
+    step_sizes: Tensor,
+    b: Tensor,
+    initial_state: Tensor,
+    scan: str,
+    hold: str,
+    keep: Tensor | None = None,
+) -> Tensor:
+    """State after each step.
+
+    Args:
+        polar: λ, `(n,)`.
+        step_sizes: Δ, `(batch, time, 1)`, as of `irregular_step`.
+        b: The same, packed, `(batch, time, 2·n)`, of one step at least.
+        initial_state: State before the first step, packed, `(batch, 2·n)`.
+        scan: As of `linear_recurrence`.
+        hold: One of `HOLDS`.
+        keep: Boolean `(batch, time, 1)`: where false, the step starts from zero and
+            not from the state before it. `None` means nowhere.
+
+    Returns:
+        Packed, `(batch, time, 2·n)`.
+    """
+    recurrence = VaryingRecurrence(scan, is_complex=True, has_cuts=keep is not None)
+    keeps = () if keep is None else (ops.cast(keep, b.dtype),)
+
+    def coefficients(arguments):
+        log_modulus, angle, step_sizes, b = arguments
+        return irregular_step(Polar(log_modulus, angle), step_sizes, b, hold)
+
+    def cut(a, *keeps):
+        for keep in keeps:
+            a = ops.where(keep > 0, a, ops.zeros_like(a))
+        return a
+
+    def forward(log_modulus, angle, step_sizes, b, initial, *keeps):
+        arguments = (log_modulus, angle, step_sizes, b)
+        a, added = coefficients(arguments)
+        states = recurrence.solve(cut(a, *keeps), added, initial)
+        return states, (*arguments, initial, states, *keeps)
+
+    def backward(kept, d_states):
+        *arguments, initial, states = kept[:6]
+        keeps = kept[6:]
+        a, _ = coefficients(arguments)
+        d_a, d_added, d_initial = recurrence.pull_back(
+            cut(a, *keeps), initial, states, d_states
+        )
+        gradients = vector_jacobian_product(
+            coefficients, tuple(arguments), (cut(d_a, *keeps), d_added)
+        )
+        return *gradients, d_initial, *map(ops.zeros_like, keeps)
+
+    return function_with_gradient(forward, backward)(
+        *polar, step_sizes, b, initial_state, *keeps
+    )
