@@ -70,6 +70,7 @@ PUBLIC = {
         "ring_from_memory",
     ],
     "keras_lru.layers": [
+        "Bidirectional",
         "DenseRNN",
         "DenseRNNCell",
         "LRU",

@@ -1,5 +1,6 @@
 """Keras layers."""
 
+from keras_lru.layers.bidirectional import Bidirectional
 from keras_lru.layers.dense_rnn import DenseRNN, DenseRNNCell
 from keras_lru.layers.lru import LRU, LRUCell
 from keras_lru.layers.lru_block import LRUBlock
@@ -13,6 +14,7 @@ __all__ = [
     "RGLRU",
     "S4D",
     "S5",
+    "Bidirectional",
     "DenseRNN",
     "DenseRNNCell",
     "LRUBlock",

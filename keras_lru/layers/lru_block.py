@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_lru.checks import check_choice, check_positive_integer, check_real
+from keras_lru.checks import check_choice, check_positive_integer, check_real, describe
 from keras_lru.initializers.seeds import check_seed, derive_seed
 from keras_lru.layers.arguments import ActivationLike
 from keras_lru.layers.dense import Dense
@@ -12,6 +12,7 @@ from keras_lru.layers.freezing import freeze_parts
 from keras_lru.layers.lru import LRU, resolve_initialization
 from keras_lru.layers.pooling import MODES, SequencePooling
 from keras_lru.layers.residual_block import ResidualBlock
+from keras_lru.layers.time_arguments import TimeArguments
 from keras_lru.ops.sequences import mask_of_steps
 
 
@@ -56,6 +57,10 @@ class LRUBlock(keras.layers.Layer):
         training: Whether dropout drops and batch normalization uses the batch's
             statistics.
         mask: Boolean tensor `(batch, time)`, `False` where a step is padding.
+        step_sizes: Positive, `(batch, time)` or `(batch, time, 1)`, the sizes of steps,
+            as for `keras_lru.layers.LRU`.
+        reset: Boolean, of the same shapes: true where a sequence begins.
+        rate: Positive number or scalar, the size of all steps.
 
     Returns:
         A tensor `(batch, units)`, or with `return_sequences` `(batch, time, units)`, of
@@ -106,6 +111,8 @@ class LRUBlock(keras.layers.Layer):
                 f"go_backwards={kwargs['go_backwards']}"
             )
         super().__init__(**kwargs)
+        # Inputs are cast where they are used; sizes of steps keep their digits.
+        self.autocast = False
         self.units = check_positive_integer("units", units)
         check_choice("pooling", pooling, MODES)
         self.return_sequences = bool(return_sequences)
@@ -158,12 +165,28 @@ class LRUBlock(keras.layers.Layer):
         self.block.build((*input_shape[:2], self.units))
         freeze_parts(self)
 
-    def call(self, inputs, training=None, mask=None):
+    def call(
+        self,
+        inputs,
+        training=None,
+        mask=None,
+        step_sizes=None,
+        reset=None,
+        rate=None,
+        inputs_mask=None,
+    ):
         """Runs the block on `(batch, time, features)`."""
         check_real("inputs", inputs)
-        mask = mask_of_steps(mask)
+        if reset is not None and not self.return_sequences:
+            raise ValueError(
+                "`reset` must be left out without `return_sequences=True`: one vector "
+                "cannot be that of several sequences in a row. "
+                f"Received: reset={describe(reset)}"
+            )
+        mask = mask_of_steps(inputs_mask if mask is None else mask)
         x = inputs if self.encoder is None else self.encoder(inputs)
-        x = self.block(x, training=training, mask=mask)
+        in_time = TimeArguments(step_sizes, reset, rate).as_arguments()
+        x = self.block(x, training=training, mask=mask, **in_time)
         return x if self.return_sequences else self.pooling(x, mask=mask)
 
     def compute_output_shape(self, input_shape):

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_lru.checks import check_choice, check_fraction, check_real
+from keras_lru.checks import check_choice, check_fraction, check_real, describe
 from keras_lru.initializers.seeds import check_seed, derive_seed
 from keras_lru.layers.activations import get_activation
 from keras_lru.layers.arguments import ActivationLike
@@ -13,9 +13,11 @@ from keras_lru.layers.batch_normalization import (
     BatchNormalization,
     check_momentum,
 )
+from keras_lru.layers.bidirectional import Bidirectional
 from keras_lru.layers.dense import Dense
 from keras_lru.layers.freezing import freeze_parts
 from keras_lru.layers.serialization import reseed, serialize_unbuilt
+from keras_lru.layers.time_arguments import TimeArguments
 from keras_lru.ops.sequences import mask_of_steps
 
 _NORMALIZATIONS = ("batch", "layer", "rms", None)
@@ -75,6 +77,10 @@ class ResidualBlock(keras.layers.Layer):
             statistics.
         mask: Boolean tensor `(batch, time)`, `False` where a step is padding.
             It is handed to batch normalization and to the recurrence, and on.
+        step_sizes: Positive, `(batch, time)` or `(batch, time, 1)`, the sizes of steps,
+            as for `keras_lru.layers.LRU`.
+        reset: Boolean, of the same shapes: true where a sequence begins.
+        rate: Positive number or scalar, the size of all steps.
 
     Returns:
         A tensor `(batch, time, features)` of the layer's compute dtype.
@@ -108,6 +114,8 @@ class ResidualBlock(keras.layers.Layer):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        # Inputs are cast where they are used; sizes of steps keep their digits.
+        self.autocast = False
         check_choice("normalization", normalization, _NORMALIZATIONS)
         check_choice("glu", glu, _GLUS)
         check_fraction("dropout", dropout)
@@ -139,8 +147,7 @@ class ResidualBlock(keras.layers.Layer):
         self.glu_value = None
         self.glu_gate = None
 
-        call_arguments = inspect.signature(self.recurrence.call).parameters
-        self._recurrence_takes_mask = "mask" in call_arguments
+        self._recurrence_takes = set(inspect.signature(self.recurrence.call).parameters)
 
     def _make_norm(self):
         common = {"dtype": self.dtype_policy, "name": "norm"}
@@ -173,7 +180,7 @@ class ResidualBlock(keras.layers.Layer):
         config = reseed(serialize_unbuilt(recurrence), None, "backward")
         name = recurrence.name.removeprefix("forward_")
         config["config"].update(go_backwards=True, name=f"backward_{name}")
-        return keras.layers.Bidirectional(
+        return Bidirectional(
             recurrence,
             backward_layer=keras.saving.deserialize_keras_object(config),
             merge_mode="sum",
@@ -224,12 +231,23 @@ class ResidualBlock(keras.layers.Layer):
         self.output_dropout.build(input_shape)
         freeze_parts(self)
 
-    def call(self, inputs, training=None, mask=None):
+    def call(
+        self,
+        inputs,
+        training=None,
+        mask=None,
+        step_sizes=None,
+        reset=None,
+        rate=None,
+        inputs_mask=None,
+    ):
         """Runs the block on `(batch, time, features)`."""
         check_real("inputs", inputs)
-        mask = mask_of_steps(mask)
+        inputs = keras.ops.cast(inputs, self.compute_dtype)
+        mask = mask_of_steps(inputs_mask if mask is None else mask)
+        in_time = TimeArguments(step_sizes, reset, rate)
         x = self._normalize(inputs, training, mask) if self.prenorm else inputs
-        x = self._recur(x, mask)
+        x = self._recur(x, mask, in_time)
         x = self.hidden_dropout(self.activation(x), training=training)
         value = self.glu_value(x) if self.glu == "full" else x
         x = self.output_dropout(value * self.glu_gate(x), training=training)
@@ -243,11 +261,18 @@ class ResidualBlock(keras.layers.Layer):
             return self.norm(x, training=training, mask=mask)
         return self.norm(x)
 
-    def _recur(self, x, mask):
-        if self._recurrence_takes_mask:
-            x = self.recurrence(x, mask=mask)
-        else:
-            x = self.recurrence(x)
+    def _recur(self, x, mask, in_time):
+        given = in_time.as_arguments()
+        for name, value in given.items():
+            if name not in self._recurrence_takes:
+                raise ValueError(
+                    f"`{name}` must be left out: the recurrence "
+                    f"{self.recurrence.name!r} of the block {self.name!r} takes none. "
+                    f"Received: {name}={describe(value)}"
+                )
+        if "mask" in self._recurrence_takes:
+            given["mask"] = mask
+        x = self.recurrence(x, **given)
         # The recurrence may have a dtype policy of its own.
         return keras.ops.cast(x, self.compute_dtype)
 

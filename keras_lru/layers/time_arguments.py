@@ -29,6 +29,10 @@ class TimeArguments(NamedTuple):
         """Whether the call says anything."""
         return any(value is not None for value in self)
 
+    def as_arguments(self):
+        """Those that are given, as keyword arguments of a call."""
+        return {name: x for name, x in self._asdict().items() if x is not None}
+
     def check(self, layer, system, leading, mask=None):
         """Raise `ValueError` unless `system` takes them and they fit.
 
@@ -95,6 +99,28 @@ class TimeArguments(NamedTuple):
         return self._replace(
             step_sizes=_flipped(self.step_sizes), reset=_flipped(self.reset)
         )
+
+    def for_backwards(self, hold):
+        """Of the same sequences, for a layer that reads them backwards.
+
+        Each begins where, forwards, it ends. The size of a step that is an event
+        (`hold="impulse"`) is its distance to the step read before it.
+
+        Args:
+            hold: That of the layer, or `None`.
+        """
+        sizes = self.step_sizes
+        if hold == "impulse":
+            sizes = _earlier(sizes, 1)
+        return self._replace(step_sizes=sizes, reset=_earlier(self.reset, 0))
+
+
+def _earlier(x, last):
+    """Each step's value at the step before it; `last` at the last one."""
+    if x is None:
+        return None
+    x = ops.convert_to_tensor(x)
+    return ops.concatenate([x[:, 1:], ops.full_like(x[:, :1], last)], axis=1)
 
 
 def _of_rank(x, rank):

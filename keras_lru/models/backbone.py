@@ -13,6 +13,7 @@ from keras_lru.layers.freezing import freeze_parts
 from keras_lru.layers.lru import LRU, resolve_initialization
 from keras_lru.layers.residual_block import ResidualBlock
 from keras_lru.layers.serialization import reseed, serialize_unbuilt
+from keras_lru.layers.time_arguments import TimeArguments
 from keras_lru.models.sequence_model import SequenceModel
 from keras_lru.ops.sequences import mask_of_steps
 
@@ -69,6 +70,10 @@ class LRUBackbone(SequenceModel):
             statistics.
         mask: Boolean tensor `(batch, time)`, `False` where a step is padding.
             With `mask_zero`, a step is used if both masks let it.
+        step_sizes: Positive, `(batch, time)` or `(batch, time, 1)`, the sizes of steps,
+            as for `keras_lru.layers.LRU`.
+        reset: Boolean, of the same shapes: true where a sequence begins.
+        rate: Positive number or scalar, the size of all steps.
 
     Returns:
         A tensor `(batch, time, units)` of the model's compute dtype. The mask goes
@@ -111,6 +116,8 @@ class LRUBackbone(SequenceModel):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        # Inputs are cast where they are used; sizes of steps keep their digits.
+        self.autocast = False
         self.depth = check_positive_integer("depth", depth)
         self.units = check_positive_integer("units", units)
         if vocabulary_size is not None:
@@ -224,13 +231,23 @@ class LRUBackbone(SequenceModel):
                 f"Received: input_shape={input_shape}"
             )
 
-    def call(self, inputs, training=None, mask=None):
+    def call(
+        self,
+        inputs,
+        training=None,
+        mask=None,
+        step_sizes=None,
+        reset=None,
+        rate=None,
+        inputs_mask=None,
+    ):
         """Runs the encoder and the blocks."""
         check_real("inputs", inputs)
-        mask = self.compute_mask(inputs, mask)
+        mask = self.compute_mask(inputs, inputs_mask if mask is None else mask)
+        in_time = TimeArguments(step_sizes, reset, rate).as_arguments()
         x = self.encoder(inputs)
         for block in self.blocks:
-            x = block(x, training=training, mask=mask)
+            x = block(x, training=training, mask=mask, **in_time)
         return x
 
     def compute_mask(self, inputs, previous_mask=None):

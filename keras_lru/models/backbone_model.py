@@ -6,6 +6,7 @@ from keras_lru.initializers.seeds import derive_seed
 from keras_lru.layers.dense import Dense
 from keras_lru.layers.freezing import freeze_parts
 from keras_lru.layers.serialization import serialize_unbuilt
+from keras_lru.layers.time_arguments import TimeArguments
 from keras_lru.models.backbone import LRUBackbone
 from keras_lru.models.sequence_model import SequenceModel
 
@@ -29,6 +30,8 @@ class BackboneModel(SequenceModel):
             if key in kwargs
         }
         super().__init__(**own)
+        # Inputs are cast where they are used; sizes of steps keep their digits.
+        self.autocast = False
         if isinstance(backbone, dict):
             backbone = keras.saving.deserialize_keras_object(backbone)
         if backbone is None:
@@ -80,9 +83,21 @@ class StepwiseModel(BackboneModel):
         self.head.build(self.backbone.compute_output_shape(input_shape))
         freeze_parts(self)
 
-    def call(self, inputs, training=None, mask=None):
+    def call(
+        self,
+        inputs,
+        training=None,
+        mask=None,
+        step_sizes=None,
+        reset=None,
+        rate=None,
+        inputs_mask=None,
+    ):
         """Returns the outputs of each step."""
-        return self.head(self.backbone(inputs, training=training, mask=mask))
+        mask = inputs_mask if mask is None else mask
+        in_time = TimeArguments(step_sizes, reset, rate).as_arguments()
+        x = self.backbone(inputs, training=training, mask=mask, **in_time)
+        return self.head(x)
 
     def compute_mask(self, inputs, previous_mask=None):
         """Returns the mask of the outputs, `(batch, time)`, or `None`."""

@@ -4,11 +4,12 @@ from typing import Any
 
 import keras
 
-from keras_lru.checks import check_choice, check_positive_integer
+from keras_lru.checks import check_choice, check_positive_integer, describe
 from keras_lru.layers.activations import get_activation
 from keras_lru.layers.arguments import ActivationLike
 from keras_lru.layers.freezing import freeze_parts
 from keras_lru.layers.pooling import MODES, SequencePooling
+from keras_lru.layers.time_arguments import TimeArguments
 from keras_lru.models.backbone import LRUBackbone
 from keras_lru.models.backbone_model import BackboneModel, class_objective
 
@@ -40,6 +41,9 @@ class SequenceClassifier(BackboneModel):
         training: Whether dropout drops and batch normalization uses the batch's
             statistics.
         mask: Boolean tensor `(batch, time)`, `False` where a step is padding.
+        step_sizes: Positive, `(batch, time)` or `(batch, time, 1)`, the sizes of steps,
+            as for `keras_lru.layers.LRU`.
+        rate: Positive number or scalar, the size of all steps.
 
     Returns:
         A tensor `(batch, num_classes)` of the model's compute dtype.
@@ -82,9 +86,26 @@ class SequenceClassifier(BackboneModel):
         self.head.build(self.pooling.compute_output_shape(sequence_shape))
         freeze_parts(self)
 
-    def call(self, inputs, training=None, mask=None):
+    def call(
+        self,
+        inputs,
+        training=None,
+        mask=None,
+        step_sizes=None,
+        reset=None,
+        rate=None,
+        inputs_mask=None,
+    ):
         """Returns the class scores of each sequence."""
-        x = self.backbone(inputs, training=training, mask=mask)
+        if reset is not None:
+            raise ValueError(
+                "`reset` must be left out: a classifier pools over all steps of a row, "
+                "which is one sequence; a `SequenceRegressor` does not. "
+                f"Received: reset={describe(reset)}"
+            )
+        mask = inputs_mask if mask is None else mask
+        in_time = TimeArguments(step_sizes, rate=rate).as_arguments()
+        x = self.backbone(inputs, training=training, mask=mask, **in_time)
         mask = self.backbone.compute_mask(inputs, mask)
         return self.head(self.pooling(x, mask=mask))
 

@@ -34,6 +34,10 @@ class SequenceRegressor(StepwiseModel):
         training: Whether dropout drops and batch normalization uses the batch's
             statistics.
         mask: Boolean tensor `(batch, time)`, `False` where a step is padding.
+        step_sizes: Positive, `(batch, time)` or `(batch, time, 1)`, the sizes of steps,
+            as for `keras_lru.layers.LRU`.
+        reset: Boolean, of the same shapes: true where a sequence begins.
+        rate: Positive number or scalar, the size of all steps.
 
     Returns:
         A tensor `(batch, time, output_dim)` of the model's compute dtype.

@@ -1,0 +1,92 @@
+"""Both directions of time, for calls that say when steps are."""
+
+import keras
+from keras import ops
+
+from keras_lru.layers.time_arguments import TimeArguments
+
+
+@keras.saving.register_keras_serializable(package="keras_lru")
+class Bidirectional(keras.layers.Bidirectional):
+    """`keras.layers.Bidirectional`, which takes step sizes and restarts too.
+
+    Around a layer of this package. Backwards, sequences are cut at the same places:
+    each begins where, forwards, it ends. With `hold="impulse"` the size of a step is
+    its distance to the step that is read before it, in both directions.
+
+    Args:
+        layer: As for `keras.layers.Bidirectional`, and so are the others.
+        merge_mode: See there.
+        weights: See there.
+        backward_layer: See there.
+        **kwargs: See there.
+
+    Call arguments:
+        sequences: As for `keras.layers.Bidirectional`, and so are the others, but:
+        step_sizes: As for `keras_lru.layers.LRU`.
+        reset: See there.
+        rate: See there.
+
+    Returns:
+        As `keras.layers.Bidirectional`.
+
+    Raises:
+        ValueError: As the layer.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_lru.layers import LRU, Bidirectional
+    >>> layer = Bidirectional(LRU(4, return_sequences=True))
+    >>> sizes = np.array([[1.0, 1.0, 2.5, 1.0, 0.5]])
+    >>> tuple(layer(np.ones((1, 5, 3), "float32"), step_sizes=sizes).shape)
+    (1, 5, 8)
+    """
+
+    def call(
+        self,
+        sequences,
+        initial_state=None,
+        mask=None,
+        training=None,
+        sequences_mask=None,
+        step_sizes=None,
+        reset=None,
+        rate=None,
+    ):
+        mask = sequences_mask if mask is None else mask
+        in_time = TimeArguments(step_sizes, reset, rate)
+        if not in_time.are_given:
+            return super().call(sequences, initial_state, mask, training)
+        states = [None, None]
+        if initial_state is not None:
+            half = len(initial_state) // 2
+            states = [initial_state[:half], initial_state[half:]]
+        hold = getattr(getattr(self.backward_layer, "cell", None), "hold", None)
+        results = [
+            layer(sequences, initial_state=state, mask=mask, **given.as_arguments())
+            for layer, state, given in (
+                (self.forward_layer, states[0], in_time),
+                (self.backward_layer, states[1], in_time.for_backwards(hold)),
+            )
+        ]
+        ends = ()
+        if self.return_state:
+            ends = tuple(end for result in results for end in result[1:])
+            results = [result[0] for result in results]
+        forwards, backwards = (ops.cast(y, self.compute_dtype) for y in results)
+        if self.return_sequences:
+            backwards = ops.flip(backwards, axis=1)
+        outputs = _MERGE[self.merge_mode](forwards, backwards)
+        if ends:
+            return (*outputs, *ends)
+        return outputs if self.merge_mode is None else outputs[0]
+
+
+_MERGE = {
+    "concat": lambda x, y: (ops.concatenate([x, y], axis=-1),),
+    "sum": lambda x, y: (x + y,),
+    "ave": lambda x, y: ((x + y) / 2,),
+    "mul": lambda x, y: (x * y,),
+    None: lambda x, y: (x, y),
+}
