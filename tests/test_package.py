@@ -46,11 +46,13 @@ PUBLIC = {
         "LraAan",
         "LraListops",
         "LraPathfinder",
+        "PackedSequences",
         "PathfinderConfig",
         "Task",
         "get_task",
         "load",
         "num_examples",
+        "pack",
     ],
     "keras_lru.experiments": [
         "Preset",

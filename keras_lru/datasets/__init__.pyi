@@ -7,6 +7,7 @@ from .building import (
     LraPathfinder,
     PathfinderConfig,
 )
+from .packing import PackedSequences, pack
 from .reading import load, num_examples
 from .tasks import TASKS, Task, get_task
 
@@ -18,9 +19,11 @@ __all__ = [
     "LraAan",
     "LraListops",
     "LraPathfinder",
+    "PackedSequences",
     "PathfinderConfig",
     "Task",
     "get_task",
     "load",
     "num_examples",
+    "pack",
 ]
