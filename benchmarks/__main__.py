@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 _START = time.monotonic()
-SUITES = ("cpu", "gpu", "input", "serving", "tpu-aot", "gpu-aot")
+SUITES = ("cpu", "gpu", "time", "input", "serving", "tpu-aot", "gpu-aot")
 
 
 def parse_args():
@@ -50,9 +50,10 @@ def parse_args():
         parser.error(f"--rounds must be at least 1. Received: {args.rounds}")
     if args.budget is not None and not args.budget > 0:
         parser.error(f"--budget must be above 0. Received: {args.budget}")
-    if (args.smoke or args.budget) and args.suite not in ("cpu", "gpu"):
+    if (args.smoke or args.budget) and args.suite not in ("cpu", "gpu", "time"):
         parser.error(
-            f"--smoke and --budget are for cpu and gpu. Received: --suite {args.suite}"
+            "--smoke and --budget are for cpu, gpu and time. "
+            f"Received: --suite {args.suite}"
         )
     return args
 

@@ -35,7 +35,7 @@ class Case:
 
 
 BOTH = ("cpu", "gpu")
-_CASES = {suite: [] for suite in (*BOTH, "input")}
+_CASES = {suite: [] for suite in (*BOTH, "time", "input")}
 
 
 def case(

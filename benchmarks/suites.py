@@ -10,6 +10,7 @@ from benchmarks.registry import registered
 MODULES = {
     "cpu": ("layer_cases", "model_cases", "generation_cases"),
     "gpu": ("gpu_cases", "model_cases", "layer_cases", "generation_cases"),
+    "time": ("time_cases",),
     # Apart from the others: TFDS takes seconds to import.
     "input": ("input_cases",),
 }

@@ -33,6 +33,7 @@ __all__ = [
     "proves_sizes",
     "recurrence_kernel",
     "saved_model_options",
+    "sine_and_cosine",
     "sum_over_replicas",
     "vector_jacobian_product",
     "writes_saved_models",
@@ -168,6 +169,11 @@ def packed_loop(
     """
     del a
     return loop_over_time(step, state, xs, reverse)
+
+
+def sine_and_cosine(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Of angles within a quarter turn, in radians."""
+    return ops.sin(x), ops.cos(x)
 
 
 def has_recurrence_kernel() -> bool:

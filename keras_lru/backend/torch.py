@@ -36,6 +36,7 @@ __all__ = [
     "proves_sizes",
     "recurrence_kernel",
     "saved_model_options",
+    "sine_and_cosine",
     "sum_over_replicas",
     "vector_jacobian_product",
     "writes_saved_models",
@@ -301,6 +302,11 @@ def _exported_loop(step, state, xs, reverse):
 
 def _in_time(steps, reverse):
     return steps[::-1] if reverse else steps
+
+
+def sine_and_cosine(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Of angles within a quarter turn, in radians."""
+    return ops.sin(x), ops.cos(x)
 
 
 def has_recurrence_kernel() -> bool:

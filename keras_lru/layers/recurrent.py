@@ -184,24 +184,24 @@ class RecurrentCell(keras.layers.Layer, ABC):
         self.check_states("states", states, inputs.shape[0])
         exact = self.exact_states(states, inputs)
         system = self.system()
-        in_time = TimeArguments(step_sizes, reset)
-        in_time.check(self, system, (inputs.shape[0],))
-        step_size, begins, _ = in_time.prepared(1, self.state_dtype)
-        if begins is not None:
-            exact = [
-                ops.where(begins[:, None], ops.zeros_like(state), state)
-                for state in exact
-            ]
-        if step_size is None:
+        in_time = _in_time(step_sizes, reset)
+        if in_time is None:
             outputs, exact = system.step(inputs, exact)
         else:
-            outputs, exact = system.step_of_size(
-                inputs, exact, step_size[:, None], self.hold
-            )
+            outputs, exact = self._step_in_time(system, inputs, exact, in_time)
         # The new states in the dtypes in which the old ones came.
         return outputs, [
             ops.cast(new, old.dtype) for new, old in zip(exact, states, strict=True)
         ]
+
+    def _step_in_time(self, system, inputs, states, in_time):
+        in_time.check(self, system, (inputs.shape[0],))
+        step_size, reset, _ = in_time.prepared(1, self.state_dtype)
+        if reset is not None:
+            states = [ops.where(reset[:, None], ops.zeros_like(x), x) for x in states]
+        if step_size is None:
+            return system.step(inputs, states)
+        return system.step_of_size(inputs, states, step_size[:, None], self.hold)
 
     def get_initial_state(self, batch_size=None):
         """Zeros, a list of `(batch_size, state_size)`."""
@@ -215,8 +215,8 @@ class RecurrentCell(keras.layers.Layer, ABC):
         """Symbolic output, in the compute dtype, and new states, in their own."""
         check_real("inputs", inputs)
         batch = inputs.shape[0]
-        in_time = TimeArguments(step_sizes, reset)
-        if in_time.are_given:
+        in_time = _in_time(step_sizes, reset)
+        if in_time is not None:
             in_time.check(self, self.system(), (batch,))
         self.check_states("states", states, batch)
         return keras.KerasTensor((batch, self.output_size), self.compute_dtype), [
@@ -356,9 +356,10 @@ class RecurrentLayer(keras.layers.RNN):
     ):
         mask = _mask_of_steps(mask, sequences_mask)
         initial_state = self._listed(initial_state)
-        in_time = TimeArguments(step_sizes, reset, rate)
+        in_time = _in_time(step_sizes, reset, rate)
         self._check_call(sequences, initial_state, mask, in_time)
-        in_time = in_time.prepared(2, self.cell.state_dtype)
+        if in_time is not None:
+            in_time = in_time.prepared(2, self.cell.state_dtype)
         inputs = ops.cast(sequences, self.compute_dtype)
         if initial_state is None and self.stateful:
             # Copies: on PyTorch a variable's new value is written over its old one.
@@ -373,7 +374,7 @@ class RecurrentLayer(keras.layers.RNN):
         if self.go_backwards:
             inputs = ops.flip(inputs, axis=1)
             mask = None if mask is None else ops.flip(mask, axis=1)
-            in_time = in_time.flipped()
+            in_time = None if in_time is None else in_time.flipped()
         outputs, states = self._run(inputs, initial_state, mask, in_time)
         if self.stateful:
             for variable, state in zip(self.states, states, strict=True):
@@ -383,9 +384,9 @@ class RecurrentLayer(keras.layers.RNN):
     def _run(self, inputs, initial_state, mask, in_time):
         """Outputs and last states, in the direction of time."""
         system = self.cell.system()
-        if in_time.rate is not None:
+        if in_time is not None and in_time.rate is not None:
             system = system.at_rate(in_time.rate, self.cell.hold)
-        if in_time.step_sizes is not None or in_time.reset is not None:
+        if in_time is not None and in_time.differ:
             outputs, states = system.run_in_time(
                 inputs,
                 initial_state,
@@ -457,7 +458,7 @@ class RecurrentLayer(keras.layers.RNN):
             )
         if initial_state is not None:
             self.cell.check_states("initial_state", initial_state, batch)
-        if in_time.are_given:
+        if in_time is not None:
             in_time.check(self, self.cell.system(), (batch, time), mask)
 
     def compute_output_spec(
@@ -473,7 +474,7 @@ class RecurrentLayer(keras.layers.RNN):
     ):
         """Symbolic outputs, in the compute dtype, and states, in float32 at least."""
         mask = _mask_of_steps(mask, sequences_mask)
-        in_time = TimeArguments(step_sizes, reset, rate)
+        in_time = _in_time(step_sizes, reset, rate)
         self._check_call(sequences, self._listed(initial_state), mask, in_time)
         shapes = self.compute_output_shape(sequences.shape)
         if not self.return_state:
@@ -496,6 +497,13 @@ class RecurrentLayer(keras.layers.RNN):
     @classmethod
     def from_config(cls, config):
         return cls(**config)
+
+
+def _in_time(step_sizes, reset, rate=None):
+    """`TimeArguments`, or `None` if there are none."""
+    if step_sizes is None and reset is None and rate is None:
+        return None
+    return TimeArguments(step_sizes, reset, rate)
 
 
 def _casting_itself(kwargs):

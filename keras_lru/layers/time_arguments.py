@@ -29,6 +29,11 @@ class TimeArguments(NamedTuple):
         """Whether the call says anything."""
         return any(value is not None for value in self)
 
+    @property
+    def differ(self):
+        """Whether steps do: a rate is the same for all."""
+        return self.step_sizes is not None or self.reset is not None
+
     def as_arguments(self):
         """Those that are given, as keyword arguments of a call."""
         return {name: x for name, x in self._asdict().items() if x is not None}

@@ -11,7 +11,7 @@ from keras_lru.backend import (
     longest_loop,
 )
 from keras_lru.checks import check_choice, is_number
-from keras_lru.ops.time_invariant import ALGORITHMS
+from keras_lru.ops.time_invariant import ALGORITHMS, CHUNK
 
 SCANS = ("auto", *ALGORITHMS)
 # Largest block, and how many times the projections' products it may add. Where memory
@@ -59,6 +59,14 @@ def resolve_scan(scan: str, length: int | None) -> str:
     if scan in ("associative", "pallas") and length is None:
         return "chunked"
     return scan
+
+
+def resolve_varying_scan(scan: str, length: int | None) -> str:
+    """Algorithm for a recurrence whose coefficients vary in time."""
+    if scan == "auto" and length is not None and not has_accelerator():
+        # Chunks, of several operations a step and not of two, are worth it sooner.
+        scan = "chunked" if length > CHUNK else resolve_scan(scan, 1)
+    return resolve_scan(scan, length)
 
 
 def resolve_block_size(

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
-from keras_lru.backend import arctan2
+from keras_lru.backend import arctan2, sine_and_cosine
 from keras_lru.backend.types import Tensor
 
 # Exponents up to this are taken from the polar form, larger ones by multiplication.
@@ -80,7 +80,7 @@ class Polar(NamedTuple):
         """
         growth = ops.expm1(exponent * self.log_modulus)
         half = 0.5 * _phase(self.angle, exponent)
-        sine, cosine = ops.sin(half), ops.cos(half)
+        sine, cosine = sine_and_cosine(half)
         # cos(y) − 1 = −2 sin²(y/2)
         fall = -2.0 * sine * sine
         return Complex(

@@ -41,8 +41,7 @@ def linear_recurrence(
         reverse: If true, time runs from the last step to the first.
         scan: `"auto"`, `"sequential"` (a loop over time), `"chunked"` (loops in all
             chunks at once, then over the chunks), `"associative"` (logarithmic
-            depth) or `"pallas"` (one kernel, for GPUs and TPUs on JAX). With
-            time-varying coefficients `"chunked"` is `"associative"`.
+            depth) or `"pallas"` (one kernel, for GPUs and TPUs on JAX).
         reset: Boolean `(batch, time)`, true where the state before a step counts as
             zero, whatever it is, NaN too. `None` means nowhere.
 

@@ -65,13 +65,15 @@ def diagonal_ssm(
 
     def step(x, u_and_size):
         u, size = u_and_size[:-1], u_and_size[-1]
-        power = eigenvalues if size == 1 else np.exp(size * logs)
-        held = hold == "zero_order" and size != 1
-        factor = (power - 1) / (eigenvalues - 1) if held else 1
+        power, factor = eigenvalues, 1
+        if size != 1:
+            logs = log_eigenvalues
+            power = np.exp(size * (np.log(eigenvalues) if logs is None else logs))
+            if hold == "zero_order":
+                factor = (power - 1) / (eigenvalues - 1)
         x = power * x + factor * (u @ B)
         return x, (x @ C).real + _feedthrough(D, u)
 
-    logs = np.log(eigenvalues) if log_eigenvalues is None else log_eigenvalues
     u = np.asarray(inputs, "float64")
     sizes = np.ones(u.shape[:2]) if step_sizes is None else np.asarray(step_sizes)
     u = np.concatenate([u, sizes[..., None]], axis=-1)

@@ -102,6 +102,11 @@ def shift(x: Tensor, first: Tensor, reverse: bool = False) -> Tensor:
     return ops.concatenate([first, x], axis=1)[:, :-1]
 
 
+def in_time(steps: list, reverse: bool) -> list:
+    """A list in the direction of time, or back in the order of the tensor."""
+    return steps[::-1] if reverse else steps
+
+
 def pad_time(x: Tensor, amount: int | Tensor, at_front: bool = False) -> Tensor:
     """Zeros added along time; `amount` may be known at run time only."""
     if isinstance(amount, int) and amount == 0:

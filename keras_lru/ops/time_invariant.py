@@ -29,7 +29,7 @@ from keras_lru.backend import (
 )
 from keras_lru.backend.types import Tensor
 from keras_lru.ops.complex import Complex, Polar, conjugate, pack, unpack
-from keras_lru.ops.sequences import pad_time, shift, static_size
+from keras_lru.ops.sequences import in_time, pad_time, shift, static_size
 
 ALGORITHMS = ("sequential", "chunked", "associative", "pallas")
 CHUNK = 16
@@ -206,16 +206,11 @@ _RUN = dict(
 )
 
 
-def _in_time(x, reverse):
-    """A list in the direction of time, or back in the order of the tensor."""
-    return x[::-1] if reverse else x
-
-
 def _unstack(x, size, axis, reverse):
     """Steps in the direction of time; of `None`, as many of it."""
     if x is None:
         return [None] * size
-    return _in_time(ops.unstack(x, size, axis=axis), reverse)
+    return in_time(ops.unstack(x, size, axis=axis), reverse)
 
 
 def _unrolled(a, b, state, reverse, keep):
@@ -227,7 +222,7 @@ def _unrolled(a, b, state, reverse, keep):
     ):
         before.append(state)
         state = step(_kept(state, keep_t), b_t)
-    return ops.stack(_in_time(before, reverse), axis=1), state
+    return ops.stack(in_time(before, reverse), axis=1), state
 
 
 def _in_chunks(a, b, state, reverse, keep, size, scan_chunks):
@@ -260,7 +255,7 @@ def _in_chunks(a, b, state, reverse, keep, size, scan_chunks):
     factors = (ops.unstack(x, size - 1) for x in factors)
     for x, direct, cross, reached in zip(inside, *factors, reach, strict=False):
         steps.append(x + _kept(direct * before + cross * swapped, reached))
-    before = ops.stack(_in_time(steps, reverse), axis=2)
+    before = ops.stack(in_time(steps, reverse), axis=2)
     before = ops.reshape(before, (batch, count * size, features))
     start = count * size - length if reverse else 0
     before = before[:, start : start + length]

@@ -12,11 +12,11 @@ from keras_lru.backend import (
     recurrence_kernel,
 )
 from keras_lru.backend.types import Tensor
-from keras_lru.ops.algorithm import resolve_scan
+from keras_lru.ops.algorithm import resolve_varying_scan
 from keras_lru.ops.associative_scan import associative_scan
 from keras_lru.ops.complex import conjugate, pack, unpack
-from keras_lru.ops.sequences import shift, static_size
-from keras_lru.ops.time_invariant import states_after
+from keras_lru.ops.sequences import in_time, pad_time, shift, static_size
+from keras_lru.ops.time_invariant import CHUNK, states_after
 
 
 class VaryingRecurrence:
@@ -102,13 +102,14 @@ class VaryingRecurrence:
         Returns:
             As `states`.
         """
-        # By one step: what a longer loop costs, the associative scan costs in products.
-        scan = resolve_scan(self.scan, None if static_size(b, 1) is None else 1)
+        scan = resolve_varying_scan(self.scan, static_size(b, 1))
         if scan == "sequential":
             return self._sequential(a, b, initial_state, reverse)
         if scan == "pallas" and static_size(b, 0) is not None:
             before, last = recurrence_kernel(a, b, initial_state, self.parts, reverse)
             return states_after(before, last, reverse)
+        if scan == "chunked" and static_size(b, 1) is not None:
+            return self._chunked(a, b, initial_state, reverse)
         return self._associative(a, b, initial_state, reverse)
 
     def _sequential(self, a, b, initial, reverse):
@@ -120,6 +121,35 @@ class VaryingRecurrence:
 
         xs = ops.concatenate([a, b], axis=-1)
         return states_after(*loop_over_time(step, initial, xs, reverse), reverse)
+
+    def _chunked(self, a, b, initial, reverse):
+        batch, length, features = ops.shape(b)
+        size = min(CHUNK, length)
+        count = -(-length // size)
+
+        def cut(x):
+            x = pad_time(x, count * size - length, at_front=reverse)
+            x = ops.unstack(ops.reshape(x, (batch, count, size, features)), size, 2)
+            return [self._take(y) for y in in_time(x, reverse)]
+
+        coefficients, inputs = cut(a), cut(b)
+        inside, reach = inputs[:1], coefficients[:1]
+        for a_j, b_j in zip(coefficients[1:], inputs[1:], strict=True):
+            inside.append(self._times(a_j, inside[-1]) + b_j)
+            # How what the chunk starts from gets so far.
+            reach.append(self._times(a_j, reach[-1]))
+        before = initial[:, None]
+        if count > 1:
+            ends = self._chunked(pack(reach[-1]), pack(inside[-1]), initial, reverse)
+            before = shift(ends, initial, reverse)
+        before = self._take(before)
+        states = [
+            pack(x + self._times(r, before)) for x, r in zip(inside, reach, strict=True)
+        ]
+        states = ops.stack(in_time(states, reverse), axis=2)
+        states = ops.reshape(states, (batch, count * size, features))
+        start = count * size - length if reverse else 0
+        return states[:, start : start + length]
 
     def _associative(self, a, b, initial, reverse):
         def combine(earlier, later):

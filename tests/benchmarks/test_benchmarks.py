@@ -290,7 +290,7 @@ def test_wrong_arguments_are_refused():
         (
             ["--suite", "tpu-aot", "--smoke"],
             None,
-            "--smoke and --budget are for cpu and gpu. Received: --suite tpu-aot",
+            "--smoke and --budget are for cpu, gpu and time. Received: --suite tpu-aot",
         ),
         (["--backend", "numpy"], None, "invalid choice: 'numpy'"),
         (

@@ -15,7 +15,7 @@ _COMMON = {
     "dtype": keras.DTypePolicy("mixed_bfloat16"),
     "trainable": False,
 }
-_SOLVED = {"scan": "chunked", "block_size": 3}
+_SOLVED = {"scan": "chunked", "block_size": 3, "hold": "impulse"}
 _OUTPUT = {
     "output_initializer": keras.initializers.RandomNormal(stddev=0.1, seed=1),
     "feedthrough_initializer": {"class_name": "Zeros", "config": {}},

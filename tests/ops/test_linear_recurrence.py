@@ -159,7 +159,7 @@ def test_adjoint_by_hand_matches_finite_differences(kind, reverse):
     ("kind", "scan", "length"),
     [
         ("constant", "auto", 5),
-        *(("varying", scan, 18) for scan in SCANS if scan != "chunked"),
+        *(("varying", scan, 18) for scan in SCANS),
         ("varying", "auto", 0),
     ],
 )
@@ -192,13 +192,7 @@ def check_real(evaluate, error, mode, kind, length, scan):
         assert error(gradient, expected[name]) < 1e-5, name
 
 
-# With time-varying coefficients "chunked" is "associative".
-FORMS = [
-    (kind, scan)
-    for kind in KINDS
-    for scan in SCANS
-    if (kind, scan) != ("varying", "chunked")
-]
+FORMS = [(kind, scan) for kind in KINDS for scan in SCANS]
 
 
 @pytest.mark.parametrize(("kind", "scan"), FORMS)
