@@ -34,7 +34,9 @@ __all__ = [
     "recurrence_kernel",
     "saved_model_options",
     "sine_and_cosine",
+    "stateful_program",
     "sum_over_replicas",
+    "value_and_gradients",
     "vector_jacobian_product",
     "writes_saved_models",
 ]
@@ -121,6 +123,28 @@ def vector_jacobian_product(
         NotImplementedError: Always.
     """
     raise NotImplementedError(_REFUSAL.format("differentiated"))
+
+
+def value_and_gradients(
+    function: Callable[[list[Tensor]], tuple[Tensor, Any]], tensors: list[Tensor]
+) -> tuple[tuple[Tensor, Any], list[Tensor]]:
+    """Refused.
+
+    Raises:
+        NotImplementedError: Always.
+    """
+    raise NotImplementedError(_REFUSAL.format("differentiated"))
+
+
+def stateful_program(function: Callable, variables: list[keras.Variable]) -> Callable:
+    """The function as it is.
+
+    Args:
+        function: Function of tensors, or structures of them, by position.
+        variables: All variables that it reads or assigns.
+    """
+    del variables
+    return function
 
 
 def loop_over_time(

@@ -39,7 +39,9 @@ __all__ = [
     "recurrence_kernel",
     "saved_model_options",
     "sine_and_cosine",
+    "stateful_program",
     "sum_over_replicas",
+    "value_and_gradients",
     "vector_jacobian_product",
     "writes_saved_models",
 ]
@@ -211,6 +213,56 @@ def vector_jacobian_product(
         Like `x`.
     """
     return jax.vjp(function, x)[1](upstream)[0]
+
+
+def value_and_gradients(
+    function: Callable[[list[Tensor]], tuple[Tensor, Any]], tensors: list[Tensor]
+) -> tuple[tuple[Tensor, Any], list[Tensor]]:
+    """Value and gradients of a function that returns more than its value.
+
+    Args:
+        function: Maps a list of tensors to `(value, others)`: a number, and a structure
+            of tensors that nobody differentiates.
+        tensors: Floating tensors.
+
+    Returns:
+        `((value, others), gradients)`, a gradient for each tensor; zeros where the
+        value does not depend on it.
+    """
+    return jax.value_and_grad(function, has_aux=True)(list(tensors))
+
+
+def stateful_program(function: Callable, variables: list[keras.Variable]) -> Callable:
+    """A function that reads and assigns Keras variables, as one program.
+
+    Args:
+        function: Function of tensors, or structures of them, by position.
+        variables: All variables that it reads or assigns. They exist already.
+
+    Returns:
+        A function of the same arguments.
+    """
+
+    @jax.jit
+    def program(values, tensors):
+        with keras.StatelessScope(zip(variables, values, strict=True)) as scope:
+            before = [scope.get_current_value(v) for v in variables]
+            outputs = function(*tensors)
+            after = [scope.get_current_value(v) for v in variables]
+        changed = {
+            i: new
+            for i, (new, old) in enumerate(zip(after, before, strict=True))
+            if new is not old
+        }
+        return outputs, changed
+
+    def call(*tensors):
+        outputs, changed = program([v.value for v in variables], tensors)
+        for i, value in changed.items():
+            variables[i].assign(value)
+        return outputs
+
+    return call
 
 
 def loop_over_time(

@@ -36,7 +36,9 @@ __all__ = [
     "recurrence_kernel",
     "saved_model_options",
     "sine_and_cosine",
+    "stateful_program",
     "sum_over_replicas",
+    "value_and_gradients",
     "vector_jacobian_product",
     "writes_saved_models",
 ]
@@ -153,6 +155,44 @@ def vector_jacobian_product(
         tape.watch(x)
         y = function(x)
     return tape.gradient(y, x, upstream, tf.UnconnectedGradients.ZERO)
+
+
+def value_and_gradients(
+    function: Callable[[list[Tensor]], tuple[Tensor, Any]], tensors: list[Tensor]
+) -> tuple[tuple[Tensor, Any], list[Tensor]]:
+    """Value and gradients of a function that returns more than its value.
+
+    Args:
+        function: Maps a list of tensors to `(value, others)`: a number, and a structure
+            of tensors that nobody differentiates.
+        tensors: Floating tensors.
+
+    Returns:
+        `((value, others), gradients)`, a gradient for each tensor; zeros where the
+        value does not depend on it.
+    """
+    tensors = [tf.convert_to_tensor(x) for x in tensors]
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        value, others = function(tensors)
+    zero = tf.UnconnectedGradients.ZERO
+    gradients = tape.gradient(value, tensors, unconnected_gradients=zero)
+    # Those of an embedding come as slices.
+    return (value, others), [tf.convert_to_tensor(x) for x in gradients]
+
+
+def stateful_program(function: Callable, variables: list[keras.Variable]) -> Callable:
+    """A function that reads and assigns Keras variables, as one program.
+
+    Args:
+        function: Function of tensors, or structures of them, by position.
+        variables: All variables that it reads or assigns. They exist already.
+
+    Returns:
+        A function of the same arguments.
+    """
+    del variables
+    return tf.function(function, autograph=False, jit_compile=True)
 
 
 def loop_over_time(

@@ -37,7 +37,9 @@ __all__ = [
     "recurrence_kernel",
     "saved_model_options",
     "sine_and_cosine",
+    "stateful_program",
     "sum_over_replicas",
+    "value_and_gradients",
     "vector_jacobian_product",
     "writes_saved_models",
 ]
@@ -214,6 +216,42 @@ def vector_jacobian_product(
         Like `x`.
     """
     return torch.func.vjp(function, x)[1](upstream)[0]
+
+
+def value_and_gradients(
+    function: Callable[[list[Tensor]], tuple[Tensor, Any]], tensors: list[Tensor]
+) -> tuple[tuple[Tensor, Any], list[Tensor]]:
+    """Value and gradients of a function that returns more than its value.
+
+    Args:
+        function: Maps a list of tensors to `(value, others)`: a number, and a structure
+            of tensors that nobody differentiates.
+        tensors: Floating tensors.
+
+    Returns:
+        `((value, others), gradients)`, a gradient for each tensor; zeros where the
+        value does not depend on it.
+    """
+    with torch.enable_grad():
+        leaves = [x.detach().requires_grad_() for x in tensors]
+        value, others = function(leaves)
+    gradients = torch.autograd.grad(value, leaves, materialize_grads=True)
+    value, others = keras.tree.map_structure(lambda x: x.detach(), (value, others))
+    return (value, others), list(gradients)
+
+
+def stateful_program(function: Callable, variables: list[keras.Variable]) -> Callable:
+    """A function that reads and assigns Keras variables, as one program.
+
+    Args:
+        function: Function of tensors, or structures of them, by position.
+        variables: All variables that it reads or assigns. They exist already.
+
+    Returns:
+        A function of the same arguments.
+    """
+    del variables
+    return torch.no_grad()(function)
 
 
 def _writes_in_place(*tensors):
