@@ -99,6 +99,7 @@ PUBLIC = {
     "keras_lru.training": [
         "RECURRENT_VARIABLES",
         "AdamW",
+        "OnlineLearner",
         "TrainingCheckpoint",
         "compile_recommended",
         "data_parallel",

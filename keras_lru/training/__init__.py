@@ -3,6 +3,7 @@
 from keras_lru.deprecation import moved_names
 from keras_lru.training.callbacks import TrainingCheckpoint
 from keras_lru.training.distribution import data_parallel
+from keras_lru.training.online import OnlineLearner
 from keras_lru.training.optimizers import RECURRENT_VARIABLES, AdamW
 from keras_lru.training.recommended import compile_recommended
 from keras_lru.training.schedules import warmup_cosine
@@ -10,6 +11,7 @@ from keras_lru.training.schedules import warmup_cosine
 __all__ = [
     "RECURRENT_VARIABLES",
     "AdamW",
+    "OnlineLearner",
     "TrainingCheckpoint",
     "compile_recommended",
     "data_parallel",
