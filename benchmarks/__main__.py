@@ -11,6 +11,7 @@ from pathlib import Path
 
 _START = time.monotonic()
 SUITES = ("cpu", "gpu", "time", "input", "serving", "tpu-aot", "gpu-aot")
+SUITES = ("cpu", "gpu", "input", "serving", "online", "tpu-aot", "gpu-aot")
 
 
 def parse_args():
@@ -144,6 +145,10 @@ def main(args):
             from benchmarks import serving
 
             report["results"] = serving.run(args.only, args.rounds)
+        elif args.suite == "online":
+            from benchmarks import online
+
+            report["results"] = online.run(args.only, args.rounds)
         else:
             _run_cases(args, report, path)
     _write(report, path)

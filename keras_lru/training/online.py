@@ -28,9 +28,8 @@ class OnlineLearner:
     the present step alone, which is the paper's rule, and an approximation. γ, ν, θ and
     Δ need nothing of their own: they enter through Λ and γB.
 
-    Each recurrence carries `2 · state_size · (2 + input_dim)` floats a sequence, and an
-    `S4D`, whose states have one input each, `6 · state_size`, with its `units · N/2`
-    states.
+    An `LRU` or `S5` carries `2 · state_size · (2 + input_dim)` floats a sequence, an
+    `S4D`, each of whose `units · N/2` states has one input, 6 for each of those.
 
     Args:
         model: A `keras.Model`, or a recurrent layer alone, built or not, whose
@@ -176,12 +175,12 @@ class OnlineLearner:
         if not self._traces:
             self._traces = self._online.start(inputs.shape[0])
             self._shape = tuple(inputs.shape)
-        others = [None if x is None else _as_tensor(x, self.model) for x in others]
+        others = [None if x is None else _as_array(x, self.model) for x in others]
         *results, self._traces = self._programs[name](self._traces, inputs, *others)
         return results[0] if len(results) == 1 else tuple(results)
 
     def _checked(self, inputs):
-        inputs = _as_tensor(inputs, self.model)
+        inputs = _as_array(inputs, self.model)
         check_real("inputs", inputs)
         shape = tuple(inputs.shape)
         if not shape:
@@ -199,7 +198,7 @@ class OnlineLearner:
     def _make_programs(self, inputs):
         if not self.model.built:
             self.model.build((inputs.shape[0], None, *inputs.shape[1:]))
-        self._online.check_steps(inputs)
+        self._online.check_steps(ops.convert_to_tensor(inputs))
         self._variables = _unique(self.model.variables)
         self._trainable = list(self.model.trainable_variables)
         trained = set(map(id, self._trainable))
@@ -227,6 +226,7 @@ class OnlineLearner:
         return loss, outputs, traces
 
     def _differentiate(self, traces, inputs, targets, sample_weight, scale=1.0):
+        inputs, targets, sample_weight = _as_tensors(inputs, targets, sample_weight)
         fixed = [ops.convert_to_tensor(v) for v in self._others]
 
         def scaled_loss(trainable):
@@ -255,15 +255,27 @@ class OnlineLearner:
         return loss, outputs, gradients, traces
 
     def _advance(self, traces, inputs):
+        (inputs,) = _as_tensors(inputs)
         return self._online(inputs, traces, training=False)
 
 
-def _as_tensor(x, model):
-    """A tensor, floats in the dtype of the model, and no less than float32."""
-    x = ops.convert_to_tensor(x)
-    if keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype)):
-        x = ops.cast(x, keras.backend.result_type(model.compute_dtype, "float32"))
-    return x
+def _as_array(x, model):
+    """A tensor, or a NumPy array, which a program takes in faster than it is made one.
+
+    Floats are in the dtype of the model, and in no less than float32.
+    """
+    x = x if ops.is_tensor(x) else np.asarray(x)
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    if not keras.backend.is_float_dtype(dtype):
+        return x
+    wanted = keras.backend.result_type(model.compute_dtype, "float32")
+    if dtype == wanted:
+        return x
+    return ops.cast(x, wanted) if ops.is_tensor(x) else x.astype(wanted)
+
+
+def _as_tensors(*arrays):
+    return [None if x is None else ops.convert_to_tensor(x) for x in arrays]
 
 
 def _unique(variables):
