@@ -30,6 +30,7 @@ KINDS = {
 SLOW = (
     "lru, exp",
     "lru, no gamma",
+    "s5",
     "s5, no pairs",
     "rms, half, postnorm",
     "blocks",
@@ -372,6 +373,7 @@ def test_the_optimizer_may_take_its_steps_more_rarely():
     assert changes == [False, True, False, False, True]
 
 
+@pytest.mark.slow
 def test_frozen_parts_stay_as_they_are():
     backbone = LRUBackbone(depth=1, units=4, state_size=3, seed=0)
     inputs, targets = stream(2, 3, outputs=4)
@@ -407,6 +409,7 @@ def test_dropout_draws_anew_at_each_step_and_never_in_advance():
     np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.slow
 def test_states_and_sensitivities_are_float32_in_half_precision():
     layer = LRU(4, return_sequences=True, seed=0, dtype="mixed_bfloat16")
     learner = OnlineLearner(layer, "mse")
@@ -622,6 +625,7 @@ def test_it_learns_to_say_what_it_read_some_steps_ago():
     assert np.mean(losses[-50:]) < 0.1 < 0.5 < np.mean(losses[:20])
 
 
+@pytest.mark.slow
 def test_models_with_a_head_for_each_step_learn():
     model = SequenceRegressor(
         1, depth=1, units=4, state_size=4, normalization="layer", seed=0
