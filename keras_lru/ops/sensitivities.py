@@ -4,7 +4,7 @@ The state is `x_t = λ ⊙ x_{t-1} + B u_t`. As λ is diagonal, so are its deriv
 
     ∂x_t/∂λ = λ ⊙ ∂x_{t-1}/∂λ + x_{t-1},    ∂x_t/∂B = λ ⊙ ∂x_{t-1}/∂B + u_t:
 
-for each λ one number more, for each number of B one (section 3 of Zucchet et al., 2023,
+for each λ one number more, for each number of B one (Zucchet et al., 2023,
 https://arxiv.org/abs/2305.15947). γ, ν, θ and Δ enter through λ and γB alone, so the
 backend's gradient of one step takes it from there.
 """

@@ -18,8 +18,8 @@ class OnlineLearner:
 
     Back-propagation through time keeps every step until the last one. In a diagonal
     linear recurrence it need not: how each state depends on each number of Λ and B is
-    carried forward instead, beside the state (section 3 of Zucchet et al., 2023,
-    [Online learning of long-range dependencies](https://arxiv.org/abs/2305.15947)).
+    carried forward instead, beside the state (Zucchet et al., 2023, [Online learning of
+    long-range dependencies](https://arxiv.org/abs/2305.15947)).
     A stream of any length trains so, and each step may change the weights.
 
     The gradients of one recurrence, and of all that comes after it, add up to those of
@@ -52,7 +52,7 @@ class OnlineLearner:
             otherwise.
 
     References:
-        [Zucchet et al., 2023](https://arxiv.org/abs/2305.15947), sections 3 and 4.
+        [Zucchet et al., 2023](https://arxiv.org/abs/2305.15947).
 
     Example:
         >>> import keras, numpy as np
