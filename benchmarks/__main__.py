@@ -10,8 +10,16 @@ import time
 from pathlib import Path
 
 _START = time.monotonic()
-SUITES = ("cpu", "gpu", "time", "input", "serving", "tpu-aot", "gpu-aot")
-SUITES = ("cpu", "gpu", "input", "serving", "online", "tpu-aot", "gpu-aot")
+SUITES = (
+    "cpu",
+    "gpu",
+    "time",
+    "input",
+    "serving",
+    "online",
+    "tpu-aot",
+    "gpu-aot",
+)
 
 
 def parse_args():
