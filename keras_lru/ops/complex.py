@@ -20,7 +20,7 @@ from keras_lru.backend.types import Tensor
 # Exponents up to this are taken from the polar form, larger ones by multiplication.
 _MAX_POLAR_EXPONENT = 256
 # 2π as a sum, of whose first part and a fraction of ten bits the product is exact.
-_TURN = (6.28125, 2.0 * math.pi - 6.28125)
+_TURN = (6.28125, math.tau - 6.28125)
 # ±80 keeps exp() and its products with any length finite in float32.
 _LOG_LIMIT = 80.0
 
@@ -79,13 +79,11 @@ class Polar(NamedTuple):
             exponent: Real numbers that broadcast with these.
         """
         growth = ops.expm1(exponent * self.log_modulus)
-        half = 0.5 * _phase(self.angle, exponent)
-        sine, cosine = sine_and_cosine(half)
+        modulus = growth + 1.0
+        sine, cosine = sine_and_cosine(_half_phase(self.angle, exponent))
         # cos(y) − 1 = −2 sin²(y/2)
-        fall = -2.0 * sine * sine
-        return Complex(
-            growth + fall + growth * fall, 2.0 * (growth + 1.0) * sine * cosine
-        )
+        twice = 2.0 * sine
+        return Complex(growth - modulus * (twice * sine), modulus * (twice * cosine))
 
     def powers(self, exponents: Sequence[int], stride: int = 1) -> Complex:
         """The numbers to the power of `stride·j` for each `j`, along a new first axis.
@@ -123,13 +121,13 @@ def _unit(angle, exponent):
     )
 
 
-def _phase(angle, exponent):
-    """`exponent·angle`, less whole turns, without the rounding of a large product."""
-    turns = ops.stop_gradient(ops.round(angle * (1024.0 / sum(_TURN))) / 1024.0)
+def _half_phase(angle, exponent):
+    """Half of `exponent·angle` less whole turns, as exact for large exponents."""
+    turns = ops.stop_gradient(ops.round(angle * (1024.0 / math.tau)) / 1024.0)
     rest = angle - turns * _TURN[0] - turns * _TURN[1]
     coarse = exponent * turns
     whole = ops.stop_gradient(ops.round(coarse))
-    return sum(_TURN) * (coarse - whole) + exponent * rest
+    return math.pi * (coarse - whole) + exponent * (0.5 * rest)
 
 
 def _table(a, exponents):

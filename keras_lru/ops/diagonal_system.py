@@ -21,7 +21,7 @@ from keras_lru.checks import check_floating, check_shape
 from keras_lru.ops.algorithm import resolve_scan
 from keras_lru.ops.complex import Complex, Polar, pack, unpack
 from keras_lru.ops.irregular import (
-    input_factor,
+    input_scale,
     irregular_states,
     irregular_step,
 )
@@ -127,7 +127,8 @@ class DiagonalSystem(System):
             As `step`.
         """
         step_size = ops.cast(step_size, self.dtype)
-        a, added = irregular_step(self.polar, step_size, self.read(inputs, 1), hold)
+        b = self._read_scaled(inputs, hold)
+        a, added = irregular_step(self.polar, step_size, b, hold)
         state = unpack(a) * Complex(*states) + unpack(added)
         return self.output(pack(state), inputs), state
 
@@ -139,11 +140,24 @@ class DiagonalSystem(System):
             hold: One of `keras_lru.ops.irregular.HOLDS`.
         """
         rate = ops.cast(rate, self.dtype)
-        B = self.B
-        if hold == "zero_order":
-            B = input_factor(self.polar, rate) * B
+        scale = pack(input_scale(self.polar, hold))
+        _, factor = irregular_step(self.polar, rate, scale, hold)
         polar = Polar(*(rate * x for x in self.polar))
-        return type(self)(polar, B, self.C, self.D, self.compute_dtype)
+        return self._with(polar, unpack(factor))
+
+    def _with(self, polar, factor):
+        """Other powers, and B times a factor."""
+        return type(self)(polar, factor * self.B, self.C, self.D, self.compute_dtype)
+
+    def _read_scaled(self, inputs, hold):
+        """What inputs add, as `irregular_step` takes it."""
+        if hold == "impulse":
+            return self.read(inputs, 1)
+        scale = input_scale(self.polar, hold)
+        if self.compute_dtype == "float16":
+            # Close to λ = 1, more than half precision holds.
+            return pack(scale * unpack(self.read(inputs, 1)))
+        return self._with(self.polar, scale).read(inputs, 1)
 
     def run(
         self,
@@ -221,13 +235,14 @@ class DiagonalSystem(System):
             step_sizes = ops.cast(step_sizes, self.dtype)
             step_sizes = ops.where(mask, step_sizes, ops.zeros_like(step_sizes))
         keep = None if reset is None else ops.logical_not(reset)[..., None]
-        b = self.read(inputs, 1)
         if step_sizes is None:
+            b = self.read(inputs, 1)
             a = Coefficient(self._powers(1).map(lambda x: x[1]), self.polar)
             scan = resolve_scan(scan, static_size(inputs, 1))
             before, last = states_before(a, b, initial, scan, keep=keep)
             states = states_after(before, last)
         else:
+            b = self._read_scaled(inputs, hold)
             step_sizes = ops.cast(step_sizes, self.dtype)[..., None]
             states = irregular_states(
                 self.polar, step_sizes, b, initial, scan, hold, keep

@@ -17,33 +17,35 @@ from keras_lru.ops.complex import Complex, Polar, pack, unpack
 from keras_lru.ops.time_varying import VaryingRecurrence
 
 HOLDS = ("zero_order", "impulse")
-# |λ − 1|² below which φ is taken from its series.
+# |log λ|² below which λ is 1.
 _TINY = 1e-30
 
 
-def input_factor(polar: Polar, step_sizes: Tensor | float) -> Complex:
-    """φ of a zero-order hold, `(λ^Δ − 1) / (λ − 1)`, and Δ at λ = 1.
+def input_scale(polar: Polar, hold: str) -> Complex:
+    """The part of φ that is the same for all steps, for B to be multiplied by.
 
     Args:
         polar: λ, `(n,)`.
-        step_sizes: Δ, of a shape that broadcasts with it.
+        hold: One of `HOLDS`.
+
+    Returns:
+        `1 / (λ − 1)`, and 1 where λ is 1; of `"impulse"`, 1 everywhere.
     """
-    numerator = polar.power_minus_one(step_sizes)
     one = polar.power_minus_one(1.0)
+    if hold == "impulse":
+        return Complex(ops.ones_like(one.real), ops.zeros_like(one.imag))
     square = one.real * one.real + one.imag * one.imag
-    tiny = square < _TINY
+    tiny = _is_tiny(polar)
     # Where it is not used, its gradient must be finite all the same.
     safe = ops.where(tiny, ops.ones_like(square), square)
-    quotient = numerator * Complex(one.real / safe, -one.imag / safe)
-    curve = 0.5 * step_sizes * (step_sizes - 1.0)
-    series = Complex(step_sizes + curve * polar.log_modulus, curve * polar.angle)
     return Complex(
-        *(ops.where(tiny, x, y) for x, y in zip(series, quotient, strict=True))
+        ops.where(tiny, ops.ones_like(square), one.real / safe),
+        ops.where(tiny, ops.zeros_like(square), -one.imag / safe),
     )
 
 
 def irregular_step(
-    polar: Polar, step_sizes: Tensor, b: Tensor, hold: str
+    polar: Polar, step_sizes: Tensor | float, b: Tensor, hold: str
 ) -> tuple[Tensor, Tensor]:
     """`(λ^Δ, φ ⊙ b)`, packed.
 
@@ -51,14 +53,22 @@ def irregular_step(
         polar: λ, `(n,)`.
         step_sizes: Δ, `(…, 1)`. None is negative; of size 0 with zero `b`, a step does
             nothing.
-        b: What inputs add in a step of size 1, packed, `(…, 2·n)`.
+        b: What inputs add in a step of size 1, times `input_scale`, packed, `(…, 2·n)`.
         hold: One of `HOLDS`.
     """
     change = polar.power_minus_one(step_sizes)
     a = pack(Complex(1.0 + change.real, change.imag))
     if hold == "impulse":
         return a, b
-    return a, pack(input_factor(polar, step_sizes) * unpack(b))
+    # λ^Δ − 1, and Δ where λ is 1.
+    held = ops.cast(_is_tiny(polar), b.dtype) * step_sizes
+    return a, pack(Complex(change.real + held, change.imag) * unpack(b))
+
+
+def _is_tiny(polar):
+    """Whether λ is 1, as far as its powers tell."""
+    log_modulus, angle = polar
+    return log_modulus * log_modulus + angle * angle < _TINY
 
 
 def irregular_states(

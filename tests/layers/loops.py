@@ -36,7 +36,8 @@ def _diagonal(system):
 def lru_system(cell, weights):
     """log Λ, γB, C and D."""
     if "lambda_re" in weights:
-        logs = np.log(_complex(weights, "lambda"))
+        with np.errstate(divide="ignore"):
+            logs = np.log(_complex(weights, "lambda"))
     else:
         log = "nu_log" in weights
         nu, theta = (weights[name + log * "_log"] for name in ("nu", "theta"))

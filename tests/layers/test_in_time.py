@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from keras import ops
 
 from keras_lru import layers
+from keras_lru.ops.complex import Polar, pack
+from keras_lru.ops.irregular import input_scale, irregular_step
 
 from .. import differentiate
 from ..cases import combinations
@@ -398,12 +400,9 @@ def test_close_to_one_and_far_ahead(hold):
     """Where λ is 1 but for 1e-6, λ^Δ − 1 of sizes from 1e-3 to 1e5 keeps its digits."""
     log_modulus = -np.float32([0.0, 1e-7, 1e-6, 1e-3, 1.0])
     angle = np.float32([0.0, 1e-7, 0.0, 1e-3, 3.0])
-    from keras_lru.ops.complex import Polar
-    from keras_lru.ops.irregular import irregular_step
-
     polar = Polar(*map(ops.convert_to_tensor, (log_modulus, angle)))
     logs = log_modulus.astype("float64") + 1j * angle
-    one = np.concatenate([np.ones(5), np.zeros(5)]).astype("float32")[None]
+    one = pack(input_scale(polar, hold))[None]
     for size in (1e-3, 0.5, 1.0, 2.0, 1024.0, 1e5):
         a, b = irregular_step(
             polar, ops.convert_to_tensor([[size]], dtype="float32"), one, hold
@@ -421,8 +420,8 @@ def test_close_to_one_and_far_ahead(hold):
             )
             # The angle and the size are what float32 holds of them: 1e5 turns of it.
             assert error[:4].max() < 2e-6, size
-            # What is left of it is a difference of numbers of size 1.
-            assert abs(found[4] + 1j * found[9] - expected[4]) < 2e-7, size
+            # What is left of it is a difference of numbers of size 1: of their last bits.
+            assert abs(found[4] + 1j * found[9] - expected[4]) < 5e-7, size
 
 
 def test_functional_models_take_them_as_inputs(tmp_path):
