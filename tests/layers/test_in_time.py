@@ -420,7 +420,7 @@ def test_close_to_one_and_far_ahead(hold):
             )
             # The angle and the size are what float32 holds of them: 1e5 turns of it.
             assert error[:4].max() < 2e-6, size
-            # What is left of it is a difference of numbers of size 1: of their last bits.
+            # What is left of it is a difference of numbers of size 1.
             assert abs(found[4] + 1j * found[9] - expected[4]) < 5e-7, size
 
 
