@@ -73,7 +73,8 @@ def fits(value, shape):
 def describe(value):
     """What an error message says of a tensor, or of what should have been one."""
     if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(describe, value))}]"
+        few = ", ".join(map(describe, value[:5]))
+        return f"[{few}, …]" if len(value) > 5 else f"[{few}]"
     shape = getattr(value, "shape", None)
     return repr(value) if shape is None else f"shape {tuple(shape)}"
 

@@ -327,7 +327,7 @@ def has_recurrence_kernel() -> bool:
 
 def has_value(x: Any) -> bool:
     """Whether the numbers of a tensor, or an array, can be read: no trace has them."""
-    return not isinstance(x, keras.KerasTensor) and not _is_traced(x)
+    return not isinstance(x, keras.KerasTensor | jax.core.Tracer)
 
 
 def recurrence_kernel(

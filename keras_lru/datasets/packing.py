@@ -1,5 +1,6 @@
 """Many short sequences in rows of one length, for layers that take `reset`."""
 
+import bisect
 import dataclasses
 from collections.abc import Sequence
 
@@ -144,19 +145,26 @@ def _places(lengths, length):
     rows = np.zeros(len(lengths), int)
     starts = np.zeros(len(lengths), int)
     used: list[int] = []
-    # Rows by the room that they have left.
-    with_room: list[list[int]] = [[] for _ in range(length + 1)]
+    # The rooms that rows have left, and the rows.
+    rooms: list[int] = []
+    with_room: dict[int, list[int]] = {}
     for index in np.argsort(-lengths, kind="stable"):
         steps = int(lengths[index])
-        room = next((r for r in range(steps, length + 1) if with_room[r]), None)
-        if room is None:
+        at = bisect.bisect_left(rooms, steps)
+        if at == len(rooms):
             used.append(0)
             row, room = len(used) - 1, length
         else:
-            row = with_room[room].pop(0)
+            room = rooms[at]
+            row = with_room[room].pop()
+            if not with_room[room]:
+                del with_room[room], rooms[at]
         rows[index], starts[index] = row, used[row]
         used[row] += steps
-        with_room[room - steps].append(row)
+        if room > steps:
+            if room - steps not in with_room:
+                bisect.insort(rooms, room - steps)
+            with_room.setdefault(room - steps, []).append(row)
     return rows, starts, used
 
 

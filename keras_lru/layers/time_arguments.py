@@ -3,6 +3,7 @@
 import math
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -48,19 +49,7 @@ class TimeArguments(NamedTuple):
                 `(batch,)`.
             mask: Of the inputs; where it is false, a size may be anything.
         """
-        takes = {
-            "step_sizes": system.takes_step_sizes,
-            "rate": system.takes_step_sizes,
-            "reset": system.takes_reset,
-        }
-        for name, is_taken in takes.items():
-            if getattr(self, name) is not None and not is_taken:
-                raise ValueError(
-                    f"`{name}` must be left out: {type(layer).__name__} has no "
-                    f"{'steps of unequal size' if name != 'reset' else 'such restarts'}"
-                    f". Received: {name}={describe(getattr(self, name))} for the layer "
-                    f"{layer.name!r}"
-                )
+        self._check_taken(layer, system)
         for name in ("step_sizes", "reset"):
             value = getattr(self, name)
             if value is None:
@@ -71,18 +60,30 @@ class TimeArguments(NamedTuple):
                     f"{(*leading, 1)}. Received: {describe(value)}"
                 )
             check_real(name, value)
-        _check_positive("step_sizes", self.step_sizes, mask)
+        # As they will be: some are positive in double precision alone.
+        dtype = keras.backend.standardize_dtype(getattr(system, "dtype", "float32"))
+        if self.step_sizes is not None:
+            _check_positive("step_sizes", self.step_sizes, dtype, mask)
         if self.rate is not None:
-            if isinstance(self.rate, (int, float)) and not (
-                is_number(self.rate) and self.rate > 0
-            ):
+            if not (is_number(self.rate) or fits(self.rate, ())):
                 raise ValueError(
-                    f"`rate` must be positive and finite. Received: rate={self.rate!r}"
+                    "`rate` must be a positive number or a scalar tensor. "
+                    f"Received: {describe(self.rate)}"
                 )
-            if getattr(self.rate, "shape", ()) != ():
+            _check_positive("rate", self.rate, dtype)
+
+    def _check_taken(self, layer, system):
+        takes = {
+            "step_sizes": system.takes_step_sizes,
+            "rate": system.takes_step_sizes,
+            "reset": system.takes_reset,
+        }
+        for name, value in self.as_arguments().items():
+            if not takes[name]:
+                what = "restarts" if name == "reset" else "steps of unequal size"
                 raise ValueError(
-                    f"`rate` must be a number or a scalar. Received: "
-                    f"{describe(self.rate)}"
+                    f"`{name}` must be left out: {type(layer).__name__} has no {what}. "
+                    f"Received: {name}={describe(value)} for the layer {layer.name!r}"
                 )
 
     def prepared(self, rank, dtype):
@@ -91,13 +92,14 @@ class TimeArguments(NamedTuple):
         A size that is not positive becomes NaN: where values are known too late for an
         error, no result looks right.
         """
-        sizes, reset = self.step_sizes, self.reset
+        sizes, reset, rate = self
         if sizes is not None:
-            sizes = _of_rank(ops.cast(sizes, dtype), rank)
-            sizes = ops.where(sizes > 0, sizes, ops.full_like(sizes, math.nan))
+            sizes = _positive_or_nan(_of_rank(ops.cast(sizes, dtype), rank))
         if reset is not None:
             reset = ops.cast(_of_rank(ops.convert_to_tensor(reset), rank), "bool")
-        return TimeArguments(sizes, reset, self.rate)
+        if rate is not None:
+            rate = _positive_or_nan(ops.cast(rate, dtype))
+        return TimeArguments(sizes, reset, rate)
 
     def flipped(self):
         """In the other direction of time."""
@@ -136,17 +138,22 @@ def _flipped(x):
     return None if x is None else ops.flip(x, axis=1)
 
 
-def _check_positive(name, value, mask):
+def _positive_or_nan(x):
+    return ops.where(x > 0, x, ops.full_like(x, math.nan))
+
+
+def _check_positive(name, value, dtype, mask=None):
     """Where the values are known: a trace has none."""
-    if value is None or not (has_value(value) and (mask is None or has_value(mask))):
+    if not (has_value(value) and (mask is None or has_value(mask))):
         return
-    value = ops.convert_to_numpy(value)
+    with np.errstate(over="ignore"):
+        value = ops.convert_to_numpy(value).astype(dtype)
+    fine = np.isfinite(value) & (value > 0)
     if mask is not None:
         mask = ops.convert_to_numpy(mask).astype(bool)
-        value = np.where(mask.reshape(value.shape), value, 1.0)
-    smallest = float(value.min(initial=1.0))
-    # Not `<=`, which NaN is not.
-    if not 0.0 < smallest < math.inf:
+        fine |= ~mask.reshape(value.shape)
+    if not fine.all():
         raise ValueError(
-            f"`{name}` must be positive. Received: a smallest one of {smallest}"
+            f"`{name}` must be positive and finite. Received: "
+            f"{name} with {value[~fine].flat[0]}"
         )

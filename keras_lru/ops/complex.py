@@ -126,8 +126,9 @@ def _half_phase(angle, exponent):
     turns = ops.stop_gradient(ops.round(angle * (1024.0 / math.tau)) / 1024.0)
     rest = angle - turns * _TURN[0] - turns * _TURN[1]
     coarse = exponent * turns
-    whole = ops.stop_gradient(ops.round(coarse))
-    return math.pi * (coarse - whole) + exponent * (0.5 * rest)
+    coarse = coarse - ops.stop_gradient(ops.round(coarse))
+    turned = coarse + exponent * (rest / math.tau)
+    return math.pi * (turned - ops.stop_gradient(ops.round(turned)))
 
 
 def _table(a, exponents):

@@ -60,9 +60,14 @@ def irregular_step(
     a = pack(Complex(1.0 + change.real, change.imag))
     if hold == "impulse":
         return a, b
-    # λ^Δ − 1, and Δ where λ is 1.
-    held = ops.cast(_is_tiny(polar), b.dtype) * step_sizes
-    return a, pack(Complex(change.real + held, change.imag) * unpack(b))
+    # λ^Δ − 1; and where λ is 1, with z = log λ, Δ + Δ (Δ − 1)/2 z in its place.
+    tiny = ops.cast(_is_tiny(polar), b.dtype)
+    curve = 0.5 * step_sizes * (step_sizes - 3.0)
+    held = Complex(
+        change.real + step_sizes * tiny + curve * (tiny * polar.log_modulus),
+        change.imag + curve * (tiny * polar.angle),
+    )
+    return a, pack(held * unpack(b))
 
 
 def _is_tiny(polar):
