@@ -231,10 +231,10 @@ def main(args):
         share = 100 * np.concatenate(by_episode[name]).mean()
         first = 100 * by_episode[name][0].mean()
         learned = np.flatnonzero(np.array(curves[name]) >= 0.99)
-        since = f"epoch {learned[0] + 1}" if len(learned) else "no epoch"
+        since = f"from epoch {learned[0] + 1} on" if len(learned) else "never"
         lines.append(
             f"{name:22} {share:5.1f} % of the forks right, {first:5.1f} % of the first "
-            f"ones; 99 % in training from {since} on, {seconds:.0f} s"
+            f"ones; 99 % in training {since}, {seconds:.0f} s"
         )
     draw(curves, by_episode, args.ways, args.output_dir / "memory_environment.png")
     episodes = int((test[2] > 0).sum())
