@@ -14,12 +14,7 @@ class Bidirectional(keras.layers.Bidirectional):
     each begins where, forwards, it ends. With `hold="impulse"` the size of a step is
     its distance to the step that is read before it, in both directions.
 
-    Args:
-        layer: As for `keras.layers.Bidirectional`, and so are the others.
-        merge_mode: See there.
-        weights: See there.
-        backward_layer: See there.
-        **kwargs: See there.
+    It is made with the arguments of `keras.layers.Bidirectional`.
 
     Call arguments:
         sequences: As for `keras.layers.Bidirectional`, and so are the others, but:
