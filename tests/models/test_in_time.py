@@ -190,6 +190,34 @@ def test_a_classifier_is_fitted_on_series_of_any_times():
     assert history["accuracy"][-1] > 0.9
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="SavedModels are TensorFlow's and JAX's"
+)
+def test_it_is_served_at_any_length(tmp_path):
+    import tensorflow as tf
+
+    x, sizes = keras.Input((None, FEATURES)), keras.Input((None,))
+    reset = keras.Input((None,), dtype="bool")
+    outputs = MODELS["regressor"]()(x, step_sizes=sizes, reset=reset)
+    model = keras.Model([x, sizes, reset], outputs)
+    options = {}
+    if keras.backend.backend() == "jax":
+        shapes = [[f"(batch, time, {FEATURES})", "(batch, time)", "(batch, time)"]]
+        options["jax2tf_kwargs"] = {"polymorphic_shapes": shapes}
+    model.export(tmp_path / "model", verbose=False, **options)
+    served = tf.saved_model.load(tmp_path / "model")
+    rng = np.random.default_rng(0)
+    for batch, time in ((2, 5), (1, 40)):
+        values = [
+            normal(batch, time, FEATURES),
+            rng.uniform(0.3, 3.0, (batch, time)).astype("float32"),
+            rng.random((batch, time)) < 0.2,
+        ]
+        found = served.serve([tf.constant(value) for value in values])
+        np.testing.assert_allclose(found.numpy(), numpy_of(model(values)), **CLOSE)
+
+
 # What is refused
 
 
