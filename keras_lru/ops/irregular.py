@@ -14,6 +14,7 @@ from keras import ops
 from keras_lru.backend import function_with_gradient, vector_jacobian_product
 from keras_lru.backend.types import Tensor
 from keras_lru.ops.complex import Complex, Polar, pack, unpack
+from keras_lru.ops.sequences import kept
 from keras_lru.ops.time_varying import VaryingRecurrence
 
 HOLDS = ("zero_order", "impulse")
@@ -107,26 +108,21 @@ def irregular_states(
         log_modulus, angle, step_sizes, b = arguments
         return irregular_step(Polar(log_modulus, angle), step_sizes, b, hold)
 
-    def cut(a, *keeps):
-        for keep in keeps:
-            a = ops.where(keep > 0, a, ops.zeros_like(a))
-        return a
-
     def forward(log_modulus, angle, step_sizes, b, initial, *keeps):
         arguments = (log_modulus, angle, step_sizes, b)
         a, added = coefficients(arguments)
-        states = recurrence.solve(cut(a, *keeps), added, initial)
+        states = recurrence.solve(kept(a, *keeps), added, initial)
         return states, (*arguments, initial, states, *keeps)
 
-    def backward(kept, d_states):
-        *arguments, initial, states = kept[:6]
-        keeps = kept[6:]
+    def backward(saved, d_states):
+        *arguments, initial, states = saved[:6]
+        keeps = saved[6:]
         a, _ = coefficients(arguments)
         d_a, d_added, d_initial = recurrence.pull_back(
-            cut(a, *keeps), initial, states, d_states
+            kept(a, *keeps), initial, states, d_states
         )
         gradients = vector_jacobian_product(
-            coefficients, tuple(arguments), (cut(d_a, *keeps), d_added)
+            coefficients, tuple(arguments), (kept(d_a, *keeps), d_added)
         )
         return *gradients, d_initial, *map(ops.zeros_like, keeps)
 

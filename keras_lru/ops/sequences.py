@@ -107,6 +107,11 @@ def in_time(steps: list, reverse: bool) -> list:
     return steps[::-1] if reverse else steps
 
 
+def kept(x: Tensor, keep: Tensor | None = None) -> Tensor:
+    """`x` where the number `keep` is not zero, else zero, whatever `x` is."""
+    return x if keep is None else ops.where(keep > 0, x, ops.zeros_like(x))
+
+
 def pad_time(x: Tensor, amount: int | Tensor, at_front: bool = False) -> Tensor:
     """Zeros added along time; `amount` may be known at run time only."""
     if isinstance(amount, int) and amount == 0:

@@ -29,7 +29,7 @@ from keras_lru.backend import (
 )
 from keras_lru.backend.types import Tensor
 from keras_lru.ops.complex import Complex, Polar, conjugate, pack, unpack
-from keras_lru.ops.sequences import in_time, pad_time, shift, static_size
+from keras_lru.ops.sequences import in_time, kept, pad_time, shift, static_size
 
 ALGORITHMS = ("sequential", "chunked", "associative", "pallas")
 CHUNK = 16
@@ -104,8 +104,8 @@ def _before_and_last(a, b, initial_state, keeps, algorithm, reverse):
         )
         return (before, last), (value, log_modulus, angle, before, *keeps)
 
-    def backward(kept, d_before, d_last):
-        value, log_modulus, angle, before, *keeps = kept
+    def backward(saved, d_before, d_last):
+        value, log_modulus, angle, before, *keeps = saved
         # The adjoint obeys the same recurrence, backwards, with conj(a).
         adjoints, d_initial = _before_and_last(
             coefficient(value, log_modulus, angle).conjugate(),
@@ -115,7 +115,7 @@ def _before_and_last(a, b, initial_state, keeps, algorithm, reverse):
             algorithm,
             not reverse,
         )
-        started_from = _kept(before, *keeps)
+        started_from = kept(before, *keeps)
         products = conjugate(unpack(started_from)) * unpack(adjoints)
         d_value = pack(products.map(lambda x: ops.sum(x, axis=(0, 1))))
         zeros = ops.zeros_like(log_modulus)
@@ -153,11 +153,6 @@ def _step(a):
     return lambda x, b: direct * x + cross * _swap(x) + b
 
 
-def _kept(x, keep=None):
-    """`x` where `keep` is not zero, else zero, whatever `x` is."""
-    return x if keep is None else ops.where(keep > 0, x, ops.zeros_like(x))
-
-
 # Algorithms
 
 
@@ -167,7 +162,7 @@ def _sequential(a, b, state, reverse, keep):
         return packed_loop(step, a.value, state, b, reverse)
     xs = ops.concatenate([b, keep], axis=-1)
     return loop_over_time(
-        lambda x, b_keep: step(_kept(x, b_keep[:, -1:]), b_keep[:, :-1]),
+        lambda x, b_keep: step(kept(x, b_keep[:, -1:]), b_keep[:, :-1]),
         state,
         xs,
         reverse,
@@ -221,7 +216,7 @@ def _unrolled(a, b, state, reverse, keep):
         _unstack(b, length, 1, reverse), _unstack(keep, length, 1, reverse), strict=True
     ):
         before.append(state)
-        state = step(_kept(state, keep_t), b_t)
+        state = step(kept(state, keep_t), b_t)
     return ops.stack(in_time(before, reverse), axis=1), state
 
 
@@ -241,7 +236,7 @@ def _in_chunks(a, b, state, reverse, keep, size, scan_chunks):
     keeps = _unstack(cut(keep), size, 2, reverse)
     inside, reach = [inputs[0]], [keeps[0]]
     for x, keep_x in zip(inputs[1:], keeps[1:], strict=True):
-        inside.append(step(_kept(inside[-1], keep_x), x))
+        inside.append(step(kept(inside[-1], keep_x), x))
         # What the chunk starts from gets so far if every step keeps it.
         reach.append(None if keep is None else reach[-1] * keep_x)
     powers = a.powers(range(1, size + 1))
@@ -254,13 +249,11 @@ def _in_chunks(a, b, state, reverse, keep, size, scan_chunks):
     factors = _factor(powers.map(lambda x: x[:-1]))
     factors = (ops.unstack(x, size - 1) for x in factors)
     for x, direct, cross, reached in zip(inside, *factors, reach, strict=False):
-        steps.append(x + _kept(direct * before + cross * swapped, reached))
+        steps.append(x + kept(direct * before + cross * swapped, reached))
     before = ops.stack(in_time(steps, reverse), axis=2)
     before = ops.reshape(before, (batch, count * size, features))
     start = count * size - length if reverse else 0
     before = before[:, start : start + length]
     final = 0 if reverse else -1
-    found = (
-        before[:, final] if keep is None else _kept(before[:, final], keep[:, final])
-    )
+    found = before[:, final] if keep is None else kept(before[:, final], keep[:, final])
     return before, step(found, b[:, final])
