@@ -188,20 +188,13 @@ def _tpu_program(
     def _():
         kept_ref[...] = state_ref[...]
 
-    if varies:
-
-        def times_a(t, x):
-            return _product_with(a_ref[:, t], parts)(x)
-    else:
-        times = _product_with(a_ref[...], parts)
-
-        def times_a(t, x):
-            return times(x)
+    constant = None if varies else _product_with(a_ref[...], parts)
 
     def step(i, state):
         t = _in_time(i, count, reverse)
         before_ref[:, t] = state
-        return times_a(t, state) + b_ref[:, t]
+        times = constant or _product_with(a_ref[:, t], parts)
+        return times(state) + b_ref[:, t]
 
     kept_ref[...] = lax.fori_loop(0, count, step, kept_ref[...])
     last_ref[...] = kept_ref[...]
