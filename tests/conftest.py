@@ -5,8 +5,12 @@ import tempfile
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# The machine code of many small programs: optimizing it takes longer than running it.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# The machine code of many small programs: optimizing it takes longer than running it,
+# and the older of the two ways of making it takes less time.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false",
+)
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     # Tests compile the same small programs again and again, in every process.
     _compiled = tempfile.TemporaryDirectory(prefix="keras_lru_compiled_")

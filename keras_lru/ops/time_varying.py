@@ -16,7 +16,10 @@ from keras_lru.ops.algorithm import resolve_varying_scan
 from keras_lru.ops.associative_scan import associative_scan
 from keras_lru.ops.complex import conjugate, pack, unpack
 from keras_lru.ops.sequences import in_time, pad_time, shift, static_size
-from keras_lru.ops.time_invariant import CHUNK, states_after
+from keras_lru.ops.time_invariant import states_after
+
+# In longer ones, XLA computes what its fusions share over and over before it sees it.
+CHUNK = 8
 
 
 class VaryingRecurrence:
