@@ -66,23 +66,32 @@ def call_in_stream(layer, args, kwargs, states):
         states.write(name, value)
 
     mask = arguments.get("mask")
+    if mask is None:
+        # So Keras calls it where the call has other tensors too.
+        mask = arguments.get("sequences_mask")
     if mask is not None and not layer.zero_output_for_mask:
-        outputs = _repeat_output(outputs, tree.flatten(mask)[0], states)
+        mask = tree.flatten(mask)[0]
+        reset = arguments.get("reset")
+        if reset is not None:
+            # What begins in this piece repeats nothing of those before.
+            reset = ops.reshape(ops.cast(reset, "bool"), ops.shape(mask))
+            mask = ops.logical_or(mask, reset)
+        outputs = _repeat_output(outputs, mask, states)
     return (outputs, *last) if return_state else outputs
 
 
-def _repeat_output(outputs, mask, states):
-    """Outputs with that of the pieces before, at masked steps that come first."""
+def _repeat_output(outputs, counts, states):
+    """Outputs with that of the pieces before, at steps that come before all that count."""
     has_time = len(outputs.shape) == 3
     like = outputs[:, 0] if has_time else outputs
     before = states.read("output", ops.zeros_like(like))
     if has_time:
-        seen = ops.cumsum(ops.cast(mask, "int32"), axis=1)[..., None] > 0
+        seen = ops.cumsum(ops.cast(counts, "int32"), axis=1)[..., None] > 0
         outputs = ops.where(seen, outputs, before[:, None])
         # With `before` in front: there may be no step.
         last = ops.concatenate([before[:, None], outputs], axis=1)[:, -1]
     else:
-        seen = ops.any(mask, axis=1, keepdims=True)
+        seen = ops.any(counts, axis=1, keepdims=True)
         last = outputs = ops.where(seen, outputs, before)
     states.write("output", last)
     return outputs

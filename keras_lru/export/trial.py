@@ -10,6 +10,8 @@ _PIECES = (1, 4, 4)
 def random_inputs(structure, layers):
     """A batch of two sequences, with masked steps where a model masks.
 
+    What has one number a step is positive, as it may be the size of the step.
+
     Args:
         structure: Structure of `keras.InputSpec`, the inputs of the model.
         layers: The layers of the model.
@@ -19,6 +21,7 @@ def random_inputs(structure, layers):
     """
     rng = np.random.default_rng(0)
     tokens = [layer.input_dim for layer in layers if hasattr(layer, "embeddings")]
+    alone = len(tree.flatten(structure)) == 1
     masked = [layer.mask_value for layer in layers if hasattr(layer, "mask_value")]
 
     def draw(spec):
@@ -26,8 +29,13 @@ def random_inputs(structure, layers):
         shape = (spec.shape[0] or 2, sum(_PIECES), *features)
         if "int" in spec.dtype or (tokens and len(shape) == 2):
             return rng.integers(0, min(tokens, default=2), shape).astype(spec.dtype)
+        if spec.dtype == "bool":
+            return rng.random(shape) < 0.3
         x = rng.normal(size=shape).astype(spec.dtype)
-        if masked:
+        may_be_sizes = shape[2:] in ((), (1,))
+        if may_be_sizes:
+            x = np.abs(x) + np.ones((), x.dtype)
+        if masked and (alone or not may_be_sizes):
             x[rng.random(shape[:2]) < 0.3] = masked[0]
         return x
 

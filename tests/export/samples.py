@@ -26,6 +26,13 @@ def both_features(batch, length):
     return [features(batch, length, 1), features(batch, length, 2)]
 
 
+def in_time(batch, length):
+    """Features, sizes of their steps, and where sequences begin."""
+    rng = np.random.default_rng(0)
+    sizes = rng.uniform(0.3, 3.0, (batch, length)).astype("float32")
+    return [features(batch, length), sizes, rng.random((batch, length, 1)) < 0.3]
+
+
 def built(model, make_inputs):
     """The model, built on 5 steps. That costs less than a call."""
     if not model.built:

@@ -6,7 +6,7 @@ from keras_lru import LRU, S4D, S5, LRUBackbone, SequenceClassifier, SequenceReg
 from keras_lru.layers import LRUCell
 from keras_lru.layers.pooling import SequencePooling
 
-from .samples import SIZES, TOKENS, both_features, features, tokens
+from .samples import SIZES, TOKENS, both_features, features, in_time, tokens
 
 
 def steps_and_last():
@@ -42,6 +42,18 @@ def two_inputs():
     return keras.Model([a, b], {"each": keras.layers.Dense(2)(x), "last": LRU(3)(x)})
 
 
+def steps_of_any_size():
+    """Sizes, restarts and a mask, which all reach layers of two kinds."""
+    x, sizes = keras.Input((None, 3), name="x"), keras.Input((None,), name="sizes")
+    reset = keras.Input((None, 1), dtype="bool", name="reset")
+    time = {"step_sizes": sizes, "reset": reset}
+    y = keras.layers.Masking()(x)
+    y = S5(4, return_sequences=True, hold="impulse")(y, **time)
+    last = LRU(3)(y, **time)
+    each = SequenceRegressor(2, **SIZES)(y, **time)
+    return keras.Model([x, sizes, reset], {"each": each, "last": last})
+
+
 MODELS = {
     "steps and last": (steps_and_last, tokens),
     "regressor": (lambda: SequenceRegressor(2, **{**SIZES, "depth": 2}), features),
@@ -51,6 +63,7 @@ MODELS = {
     ),
     "masked kinds": (masked_kinds, features),
     "two inputs": (two_inputs, both_features),
+    "steps of any size": (steps_of_any_size, in_time),
     "layer norm after": (
         lambda: SequenceRegressor(1, prenorm=False, normalization="layer", **SIZES),
         features,

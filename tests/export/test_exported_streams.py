@@ -63,7 +63,8 @@ def test_exported_streams_are_served_without_us(steps_and_last, tensorflow_alone
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["regressor", "last of tokens", "baselines", "two inputs"]
+    "name",
+    ["regressor", "last of tokens", "baselines", "two inputs", "steps of any size"],
 )
 def test_every_exported_stream_is_served_without_us(name, tmp_path, tensorflow_alone):
     path = tmp_path / "model"
