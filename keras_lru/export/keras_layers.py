@@ -81,7 +81,7 @@ def call_in_stream(layer, args, kwargs, states):
 
 
 def _repeat_output(outputs, counts, states):
-    """Outputs with that of the pieces before, at steps that come before all that count."""
+    """Outputs with that of the pieces before, until the first step that counts."""
     has_time = len(outputs.shape) == 3
     like = outputs[:, 0] if has_time else outputs
     before = states.read("output", ops.zeros_like(like))

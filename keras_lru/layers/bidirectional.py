@@ -21,6 +21,8 @@ class Bidirectional(keras.layers.Bidirectional):
         step_sizes: As for `keras_lru.layers.LRU`.
         reset: See there.
         rate: See there.
+        reset_to: List like `initial_state`, what sequences begin with: the states of
+            the forward layer, then those of the backward layer.
 
     Returns:
         As `keras.layers.Bidirectional`.
@@ -48,21 +50,23 @@ class Bidirectional(keras.layers.Bidirectional):
         step_sizes=None,
         reset=None,
         rate=None,
+        reset_to=None,
     ):
         mask = sequences_mask if mask is None else mask
-        in_time = TimeArguments(step_sizes, reset, rate)
+        in_time = TimeArguments(step_sizes, reset, rate, reset_to)
         if not in_time.are_given:
             return super().call(sequences, initial_state, mask, training)
-        states = [None, None]
-        if initial_state is not None:
-            half = len(initial_state) // 2
-            states = [initial_state[:half], initial_state[half:]]
+        states, begun = map(_halves, (initial_state, reset_to))
         hold = getattr(getattr(self.backward_layer, "cell", None), "hold", None)
         results = [
             layer(sequences, initial_state=state, mask=mask, **given.as_arguments())
             for layer, state, given in (
-                (self.forward_layer, states[0], in_time),
-                (self.backward_layer, states[1], in_time.for_backwards(hold)),
+                (self.forward_layer, states[0], in_time._replace(reset_to=begun[0])),
+                (
+                    self.backward_layer,
+                    states[1],
+                    in_time.for_backwards(hold)._replace(reset_to=begun[1]),
+                ),
             )
         ]
         ends = ()
@@ -76,6 +80,14 @@ class Bidirectional(keras.layers.Bidirectional):
         if ends:
             return (*outputs, *ends)
         return outputs if self.merge_mode is None else outputs[0]
+
+
+def _halves(states):
+    """Those of the two directions, of a list; `None` of `None`."""
+    if states is None:
+        return None, None
+    half = len(states) // 2
+    return states[:half], states[half:]
 
 
 _MERGE = {

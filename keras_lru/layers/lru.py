@@ -134,6 +134,7 @@ class LRUCell(Feedthrough, DiagonalCell):
         training: Ignored.
         step_sizes: Positive, `(batch,)` or `(batch, 1)`, as for `keras_lru.layers.LRU`.
         reset: Boolean, of the same shapes: true where a sequence begins.
+        reset_to: List like `states`, what sequences begin with; zeros if left out.
 
     Returns:
         `(output, [x_re, x_im])`, the output `(batch, units)` in the compute dtype.
@@ -396,6 +397,8 @@ class LRU(DiagonalSolver, RecurrentLayer):
             `"impulse"`, n − 1 steps without input, then one.
         reset: Boolean, of the same shapes: true where a sequence begins, which knows
             nothing of the steps before it.
+        reset_to: List like `initial_state`, what those sequences begin with; zeros if
+            left out.
         rate: Positive number or scalar, the size of all steps: 0.5 for a series that
             is sampled twice as fast as the one trained on.
 

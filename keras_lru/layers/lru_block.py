@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_lru.checks import check_choice, check_positive_integer, check_real, describe
+from keras_lru.checks import check_choice, check_positive_integer, check_real
 from keras_lru.initializers.seeds import check_seed, derive_seed
 from keras_lru.layers.arguments import ActivationLike
 from keras_lru.layers.dense import Dense
@@ -12,7 +12,7 @@ from keras_lru.layers.freezing import freeze_parts
 from keras_lru.layers.lru import LRU, resolve_initialization
 from keras_lru.layers.pooling import MODES, SequencePooling
 from keras_lru.layers.residual_block import ResidualBlock
-from keras_lru.layers.time_arguments import TimeArguments
+from keras_lru.layers.time_arguments import TimeArguments, refuse_reset
 from keras_lru.ops.sequences import mask_of_steps
 
 
@@ -177,12 +177,9 @@ class LRUBlock(keras.layers.Layer):
     ):
         """Runs the block on `(batch, time, features)`."""
         check_real("inputs", inputs)
-        if reset is not None and not self.return_sequences:
-            raise ValueError(
-                "`reset` must be left out without `return_sequences=True`: one vector "
-                "cannot be that of several sequences in a row. "
-                f"Received: reset={describe(reset)}"
-            )
+        if not self.return_sequences:
+            why = "one vector cannot be that of several sequences in a row"
+            refuse_reset(reset, f" without `return_sequences=True`: {why}")
         mask = mask_of_steps(inputs_mask if mask is None else mask)
         x = inputs if self.encoder is None else self.encoder(inputs)
         in_time = TimeArguments(step_sizes, reset, rate).as_arguments()

@@ -170,6 +170,17 @@ class RecurrentCell(keras.layers.Layer, ABC):
                     f"state of all sequences. Received: {describe(part)}"
                 )
 
+    def check_begun(self, in_time, batch):
+        """Raise `ValueError` unless sequences begin with states of this cell."""
+        if in_time.reset_to is None:
+            return
+        self.check_states("reset_to", in_time.reset_to, batch)
+        if in_time.reset is None:
+            raise ValueError(
+                "`reset_to` must come with `reset`, which says where sequences begin. "
+                f"Received: reset_to={describe(in_time.reset_to)}, reset=None"
+            )
+
     def exact_states(self, states, inputs):
         """States in the dtype of the recurrence, one for each sequence of `inputs`."""
         batch = ops.shape(inputs)[0]
@@ -178,13 +189,21 @@ class RecurrentCell(keras.layers.Layer, ABC):
             for state, size in zip(states, self.state_size, strict=True)
         ]
 
-    def call(self, inputs, states, training=False, step_sizes=None, reset=None):
+    def call(
+        self,
+        inputs,
+        states,
+        training=False,
+        step_sizes=None,
+        reset=None,
+        reset_to=None,
+    ):
         check_real("inputs", inputs)
         inputs = ops.cast(inputs, self.compute_dtype)
         self.check_states("states", states, inputs.shape[0])
         exact = self.exact_states(states, inputs)
         system = self.system()
-        in_time = _in_time(step_sizes, reset)
+        in_time = _in_time(step_sizes, reset, reset_to=reset_to)
         if in_time is None:
             outputs, exact = system.step(inputs, exact)
         else:
@@ -196,9 +215,15 @@ class RecurrentCell(keras.layers.Layer, ABC):
 
     def _step_in_time(self, system, inputs, states, in_time):
         in_time.check(self, system, (inputs.shape[0],))
-        step_size, reset, _ = in_time.prepared(1, self.state_dtype)
+        self.check_begun(in_time, inputs.shape[0])
+        step_size, reset, _, begun = in_time.prepared(1, self.state_dtype)
         if reset is not None:
-            states = [ops.where(reset[:, None], ops.zeros_like(x), x) for x in states]
+            begun = map(ops.zeros_like, states) if begun is None else begun
+            begun = self.exact_states(begun, inputs)
+            states = [
+                ops.where(reset[:, None], x, old)
+                for x, old in zip(begun, states, strict=True)
+            ]
         if step_size is None:
             return system.step(inputs, states)
         return system.step_of_size(inputs, states, step_size[:, None], self.hold)
@@ -210,14 +235,21 @@ class RecurrentCell(keras.layers.Layer, ABC):
         ]
 
     def compute_output_spec(
-        self, inputs, states, training=False, step_sizes=None, reset=None
+        self,
+        inputs,
+        states,
+        training=False,
+        step_sizes=None,
+        reset=None,
+        reset_to=None,
     ):
         """Symbolic output, in the compute dtype, and new states, in their own."""
         check_real("inputs", inputs)
         batch = inputs.shape[0]
-        in_time = _in_time(step_sizes, reset)
+        in_time = _in_time(step_sizes, reset, reset_to=reset_to)
         if in_time is not None:
             in_time.check(self, self.system(), (batch,))
+            self.check_begun(in_time, batch)
         self.check_states("states", states, batch)
         return keras.KerasTensor((batch, self.output_size), self.compute_dtype), [
             keras.KerasTensor((batch, size), state.dtype)
@@ -353,10 +385,11 @@ class RecurrentLayer(keras.layers.RNN):
         step_sizes=None,
         reset=None,
         rate=None,
+        reset_to=None,
     ):
         mask = _mask_of_steps(mask, sequences_mask)
         initial_state = self._listed(initial_state)
-        in_time = _in_time(step_sizes, reset, rate)
+        in_time = _in_time(step_sizes, reset, rate, self._listed(reset_to))
         self._check_call(sequences, initial_state, mask, in_time)
         if in_time is not None:
             in_time = in_time.prepared(2, self.cell.state_dtype)
@@ -387,6 +420,9 @@ class RecurrentLayer(keras.layers.RNN):
         if in_time is not None and in_time.rate is not None:
             system = system.at_rate(in_time.rate, self.cell.hold)
         if in_time is not None and in_time.differ:
+            begun = in_time.reset_to
+            if begun is not None:
+                begun = self.cell.exact_states(begun, inputs)
             outputs, states = system.run_in_time(
                 inputs,
                 initial_state,
@@ -394,6 +430,7 @@ class RecurrentLayer(keras.layers.RNN):
                 in_time.reset,
                 mask,
                 self.return_sequences,
+                begun,
                 **self.solver_options_in_time(),
             )
             return self._zero_at_masked(outputs, mask), states
@@ -460,6 +497,7 @@ class RecurrentLayer(keras.layers.RNN):
             self.cell.check_states("initial_state", initial_state, batch)
         if in_time is not None:
             in_time.check(self, self.cell.system(), (batch, time), mask)
+            self.cell.check_begun(in_time, batch)
 
     def compute_output_spec(
         self,
@@ -471,10 +509,11 @@ class RecurrentLayer(keras.layers.RNN):
         step_sizes=None,
         reset=None,
         rate=None,
+        reset_to=None,
     ):
         """Symbolic outputs, in the compute dtype, and states, in float32 at least."""
         mask = _mask_of_steps(mask, sequences_mask)
-        in_time = _in_time(step_sizes, reset, rate)
+        in_time = _in_time(step_sizes, reset, rate, self._listed(reset_to))
         self._check_call(sequences, self._listed(initial_state), mask, in_time)
         shapes = self.compute_output_shape(sequences.shape)
         if not self.return_state:
@@ -499,11 +538,10 @@ class RecurrentLayer(keras.layers.RNN):
         return cls(**config)
 
 
-def _in_time(step_sizes, reset, rate=None):
+def _in_time(step_sizes, reset, rate=None, reset_to=None):
     """`TimeArguments`, or `None` if there are none."""
-    if step_sizes is None and reset is None and rate is None:
-        return None
-    return TimeArguments(step_sizes, reset, rate)
+    given = (step_sizes, reset, rate, reset_to)
+    return None if all(x is None for x in given) else TimeArguments(*given)
 
 
 def _casting_itself(kwargs):

@@ -65,6 +65,7 @@ class RGLRUCell(GatedCell):
         states: List `[h]`, `(batch, units)`.
         training: Ignored.
         reset: Boolean, `(batch,)` or `(batch, 1)`: true where a sequence begins.
+        reset_to: List like `states`, what sequences begin with; zeros if left out.
 
     Returns:
         `(output, [h])`, the output `(batch, units)` in the compute dtype.
@@ -266,6 +267,8 @@ class RGLRU(GatedSolver, RecurrentLayer):
         training: Ignored.
         reset: Boolean, `(batch, time)` or `(batch, time, 1)`: true where a sequence
             begins, which knows nothing of the steps before it.
+        reset_to: List like `initial_state`, what those sequences begin with; zeros if
+            left out.
 
     Returns:
         Outputs `(batch, time, units)`, or `(batch, units)` without `return_sequences`,

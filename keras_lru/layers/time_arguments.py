@@ -19,11 +19,13 @@ class TimeArguments(NamedTuple):
             `(batch,)` or `(batch, 1)`.
         reset: Boolean, of the same shapes: true where a sequence begins.
         rate: Positive number or scalar tensor, the size of all steps.
+        reset_to: List of the states that sequences begin with, or one state.
     """
 
     step_sizes: Any = None
     reset: Any = None
     rate: Any = None
+    reset_to: Any = None
 
     @property
     def are_given(self):
@@ -77,10 +79,12 @@ class TimeArguments(NamedTuple):
             "step_sizes": system.takes_step_sizes,
             "rate": system.takes_step_sizes,
             "reset": system.takes_reset,
+            "reset_to": system.takes_reset,
         }
         for name, value in self.as_arguments().items():
             if not takes[name]:
-                what = "restarts" if name == "reset" else "steps of unequal size"
+                is_of_reset = name.startswith("reset")
+                what = "restarts" if is_of_reset else "steps of unequal size"
                 raise ValueError(
                     f"`{name}` must be left out: {type(layer).__name__} has no {what}. "
                     f"Received: {name}={describe(value)} for the layer {layer.name!r}"
@@ -92,14 +96,14 @@ class TimeArguments(NamedTuple):
         A size that is not positive becomes NaN: where values are known too late for an
         error, no result looks right.
         """
-        sizes, reset, rate = self
+        sizes, reset, rate, reset_to = self
         if sizes is not None:
             sizes = _positive_or_nan(_of_rank(ops.cast(sizes, dtype), rank))
         if reset is not None:
             reset = ops.cast(_of_rank(ops.convert_to_tensor(reset), rank), "bool")
         if rate is not None:
             rate = _positive_or_nan(ops.cast(rate, dtype))
-        return TimeArguments(sizes, reset, rate)
+        return TimeArguments(sizes, reset, rate, reset_to)
 
     def flipped(self):
         """In the other direction of time."""
@@ -116,10 +120,22 @@ class TimeArguments(NamedTuple):
         Args:
             hold: That of the layer, or `None`.
         """
-        sizes = self.step_sizes
+        sizes, reset = self.step_sizes, _earlier(self.reset, 0)
         if hold == "impulse":
             sizes = _earlier(sizes, 1)
-        return self._replace(step_sizes=sizes, reset=_earlier(self.reset, 0))
+            if None not in (sizes, reset):
+                # No step of the same sequence is read before it.
+                first = ops.reshape(ops.cast(reset, "bool"), ops.shape(sizes))
+                sizes = ops.where(first, ops.ones_like(sizes), sizes)
+        return self._replace(step_sizes=sizes, reset=reset)
+
+
+def refuse_reset(reset, why):
+    """Raise `ValueError` if there are restarts in what makes one of a whole row."""
+    if reset is not None:
+        raise ValueError(
+            f"`reset` must be left out{why}. Received: reset={describe(reset)}"
+        )
 
 
 def _earlier(x, last):

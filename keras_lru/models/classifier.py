@@ -4,12 +4,12 @@ from typing import Any
 
 import keras
 
-from keras_lru.checks import check_choice, check_positive_integer, describe
+from keras_lru.checks import check_choice, check_positive_integer
 from keras_lru.layers.activations import get_activation
 from keras_lru.layers.arguments import ActivationLike
 from keras_lru.layers.freezing import freeze_parts
 from keras_lru.layers.pooling import MODES, SequencePooling
-from keras_lru.layers.time_arguments import TimeArguments
+from keras_lru.layers.time_arguments import TimeArguments, refuse_reset
 from keras_lru.models.backbone import LRUBackbone
 from keras_lru.models.backbone_model import BackboneModel, class_objective
 
@@ -97,12 +97,8 @@ class SequenceClassifier(BackboneModel):
         inputs_mask=None,
     ):
         """Returns the class scores of each sequence."""
-        if reset is not None:
-            raise ValueError(
-                "`reset` must be left out: a classifier pools over all steps of a row, "
-                "which is one sequence; a `SequenceRegressor` does not. "
-                f"Received: reset={describe(reset)}"
-            )
+        why = ": a classifier pools over all steps of a row, which is one sequence"
+        refuse_reset(reset, f"{why}; a `SequenceRegressor` does not")
         mask = inputs_mask if mask is None else mask
         in_time = TimeArguments(step_sizes, rate=rate).as_arguments()
         x = self.backbone(inputs, training=training, mask=mask, **in_time)

@@ -11,6 +11,7 @@ from keras_lru.checks import check_positive_integer, check_real, check_shape, is
 from keras_lru.layers.differences import Differences
 from keras_lru.layers.freezing import freeze_parts
 from keras_lru.layers.pooling import SequencePooling
+from keras_lru.layers.time_arguments import TimeArguments, refuse_reset
 from keras_lru.models.backbone import LRUBackbone
 from keras_lru.models.backbone_model import BackboneModel
 
@@ -38,6 +39,10 @@ class SequenceForecaster(BackboneModel):
         training: Whether dropout drops and batch normalization uses the batch's
             statistics.
         mask: Boolean tensor `(batch, time)`, `False` where a step is padding.
+        step_sizes: Positive, `(batch, time)` or `(batch, time, 1)`: how far each step
+            of the window is from the one before it, in steps of the horizon.
+        reset: Refused: a window is one series.
+        rate: Positive number, the size of all steps of the window.
 
     Returns:
         A float32 tensor `(batch, horizon, targets)`, whatever the dtype policy: halves
@@ -48,6 +53,8 @@ class SequenceForecaster(BackboneModel):
             `targets` not a sequence of different indices, or if `backbone` is not an
             `LRUBackbone`, is bidirectional, has a vocabulary, or comes with arguments
             for one. When built, if the inputs have another rank, or no such `targets`.
+            When called, with `reset`, or if its recurrence refuses `step_sizes` or
+            `rate`.
 
     Example:
     >>> import numpy as np
@@ -191,13 +198,25 @@ class SequenceForecaster(BackboneModel):
             )
         return series
 
-    def call(self, inputs, training=None, mask=None):
+    def call(
+        self,
+        inputs,
+        training=None,
+        mask=None,
+        step_sizes=None,
+        reset=None,
+        rate=None,
+        inputs_mask=None,
+    ):
         """Returns the forecast after `(batch, time, features)`."""
         check_real("inputs", inputs)
+        refuse_reset(reset, ": a window is that of one series")
+        mask = inputs_mask if mask is None else mask
+        in_time = TimeArguments(step_sizes, rate=rate).as_arguments()
         values = ops.cast(inputs, "float32")
         x = self.differences(values, mask=mask) if self.differencing else values
         x = ops.cast((x - self.offset) / self.scale, self.compute_dtype)
-        x = self.backbone(x, training=training, mask=mask)
+        x = self.backbone(x, training=training, mask=mask, **in_time)
         x = self.head(self.last_state(x, mask=mask))
         start = self.last_value(values, mask=mask) if self.differencing else self.offset
         start, scale = self._of_targets(start), self._of_targets(self.output_scale)
@@ -243,7 +262,7 @@ class SequenceForecaster(BackboneModel):
         """Returns `(batch, horizon, targets)`."""
         return (input_shape[0], self.horizon, self._num_targets(input_shape[-1]))
 
-    def compute_output_spec(self, inputs, training=None, mask=None):
+    def compute_output_spec(self, inputs, *args, **kwargs):
         """Returns the shape and the dtype of the outputs."""
         shape = self.compute_output_shape(inputs.shape)
         return keras.KerasTensor(shape, dtype="float32")

@@ -10,6 +10,7 @@ from keras_lru.layers.activations import get_activation
 from keras_lru.layers.arguments import ActivationLike
 from keras_lru.layers.freezing import freeze_parts
 from keras_lru.layers.pooling import MODES, SequencePooling
+from keras_lru.layers.time_arguments import TimeArguments, refuse_reset
 from keras_lru.models.backbone import LRUBackbone
 from keras_lru.models.backbone_model import BackboneModel, class_objective
 
@@ -51,6 +52,10 @@ class PairClassifier(BackboneModel):
             statistics.
         mask: The two masks, boolean tensors `(batch, time)`, `False` where a step is
             padding, in the structure of `inputs`. Either may be `None`.
+        step_sizes: The sizes of the steps of both, positive, `(batch, time)` or
+            `(batch, time, 1)`, in the structure of `inputs`.
+        reset: Refused: a row is one sequence.
+        rate: Positive number or scalar, the size of all steps.
 
     Returns:
         A tensor `(batch, num_classes)` of the model's compute dtype.
@@ -60,7 +65,8 @@ class PairClassifier(BackboneModel):
             positive integer, if `pooling` is unknown, if `backbone` is not an
             `LRUBackbone` or comes with arguments for one, or if `LRUBackbone`
             refuses an argument. When built, if the inputs are not two, differ in
-            shape, or have another rank.
+            shape, or have another rank. When called, with `reset`, or if the
+            recurrence refuses `step_sizes` or `rate`.
 
     Example:
     >>> import numpy as np
@@ -115,12 +121,25 @@ class PairClassifier(BackboneModel):
         self.head.build((first[0], self.hidden.units))
         freeze_parts(self)
 
-    def call(self, inputs, training=None, mask=None):
+    def call(
+        self,
+        inputs,
+        training=None,
+        mask=None,
+        step_sizes=None,
+        reset=None,
+        rate=None,
+        inputs_mask=None,
+    ):
         """Returns the class scores of each pair."""
-        first, second = _two(inputs)
+        refuse_reset(reset, ": a row is one sequence of a pair")
+        first, second = _two("inputs", inputs)
         both = ops.concatenate([first, second], axis=0)
-        mask = _join_masks(first, second, mask)
-        sequences = self.backbone(both, training=training, mask=mask)
+        mask = _join_masks(first, second, inputs_mask if mask is None else mask)
+        if step_sizes is not None:
+            step_sizes = ops.concatenate(_two("step_sizes", step_sizes), axis=0)
+        in_time = TimeArguments(step_sizes, rate=rate).as_arguments()
+        sequences = self.backbone(both, training=training, mask=mask, **in_time)
         mask = self.backbone.compute_mask(both, mask)
         pooled = self.pooling(sequences, mask=mask)
         x, y = ops.split(pooled, 2, axis=0)
@@ -151,12 +170,12 @@ class PairClassifier(BackboneModel):
         }
 
 
-def _two(structure):
+def _two(name, structure):
     if isinstance(structure, dict):
         structure = [structure[key] for key in sorted(structure)]
     if not isinstance(structure, list | tuple) or len(structure) != 2:
         raise ValueError(
-            "`inputs` must be two tensors in a list, tuple or dictionary. "
+            f"`{name}` must be two tensors in a list, tuple or dictionary. "
             f"Received: {structure}"
         )
     return structure
@@ -165,7 +184,7 @@ def _two(structure):
 def _two_shapes(input_shape):
     first, second = (
         tuple(shape) if isinstance(shape, list | tuple) else ()
-        for shape in _two(input_shape)
+        for shape in _two("inputs", input_shape)
     )
     if len(first) < 2 or len(first) != len(second):
         raise ValueError(
@@ -178,7 +197,7 @@ def _two_shapes(input_shape):
 def _join_masks(first, second, mask):
     if mask is None:
         return None
-    masks = list(_two(mask))
+    masks = list(_two("mask", mask))
     if all(m is None for m in masks):
         return None
     for i, x in enumerate((first, second)):

@@ -21,6 +21,7 @@ from keras_lru.checks import check_floating, check_shape
 from keras_lru.ops.algorithm import resolve_scan
 from keras_lru.ops.complex import Complex, Polar, pack, unpack
 from keras_lru.ops.irregular import (
+    begin_with,
     input_scale,
     irregular_states,
     irregular_step,
@@ -197,6 +198,7 @@ class DiagonalSystem(System):
         reset: Tensor | None = None,
         mask: Tensor | None = None,
         return_sequences: bool = True,
+        reset_to: Sequence[Tensor] | None = None,
         scan: str = "auto",
         hold: str = "zero_order",
     ) -> tuple[Tensor, Complex]:
@@ -208,6 +210,7 @@ class DiagonalSystem(System):
             step_sizes,
             reset,
             mask,
+            None if reset_to is None else self._initial(reset_to, inputs),
             system=type(self),
             compute_dtype=self.compute_dtype,
             return_sequences=return_sequences,
@@ -222,11 +225,12 @@ class DiagonalSystem(System):
         step_sizes: Tensor | None,
         reset: Tensor | None,
         mask: Tensor | None,
+        reset_to: Tensor | None,
         return_sequences: bool,
         scan: str,
         hold: str,
     ) -> tuple[Tensor, Complex]:
-        """`run_in_time` from a packed initial state, of one step at least."""
+        """`run_in_time` of packed states, of one step at least."""
         if mask is not None:
             # A masked step is one of size 0 without input.
             inputs = ops.where(mask[..., None], inputs, ops.zeros_like(inputs))
@@ -238,6 +242,7 @@ class DiagonalSystem(System):
         if step_sizes is None:
             b = self.read(inputs, 1)
             a = Coefficient(self._powers(1).map(lambda x: x[1]), self.polar)
+            b = begin_with(reset_to, keep, pack(a.value), b)
             scan = resolve_scan(scan, static_size(inputs, 1))
             before, last = states_before(a, b, initial, scan, keep=keep)
             states = states_after(before, last)
@@ -245,7 +250,7 @@ class DiagonalSystem(System):
             b = self._read_scaled(inputs, hold)
             step_sizes = ops.cast(step_sizes, self.dtype)[..., None]
             states = irregular_states(
-                self.polar, step_sizes, b, initial, scan, hold, keep
+                self.polar, step_sizes, b, initial, scan, hold, keep, reset_to
             )
         last = states[:, -1]
         if return_sequences:
@@ -364,6 +369,7 @@ def _run_in_time(
     step_sizes,
     reset,
     mask,
+    reset_to,
     *,
     system,
     compute_dtype,
@@ -378,7 +384,7 @@ def _run_in_time(
             inputs, step_sizes, reset, mask
         )
     outputs, last = system.run_single_steps(
-        inputs, initial, step_sizes, reset, mask, return_sequences, **options
+        inputs, initial, step_sizes, reset, mask, reset_to, return_sequences, **options
     )
     if add_step and return_sequences:
         outputs = outputs[:, :steps]

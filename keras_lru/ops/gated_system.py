@@ -77,6 +77,7 @@ class GatedSystem(System):
         reset: Tensor | None = None,
         mask: Tensor | None = None,
         return_sequences: bool = True,
+        reset_to: Sequence[Tensor] | None = None,
         scan: str = "auto",
     ) -> tuple[Tensor, list[Tensor]]:
         steps = ops.shape(inputs)[1]
@@ -90,6 +91,9 @@ class GatedSystem(System):
             a = ops.where(runs, a, ops.ones_like(a))
             b = ops.where(runs, b, ops.zeros_like(b))
         initial = None if initial_state is None else initial_state[0]
+        if reset is not None and reset_to is not None:
+            begun = ops.cast(reset_to[0], b.dtype)[:, None]
+            b = b + ops.where(reset[..., None], a * begun, ops.zeros_like(b))
         states, last = linear_recurrence(a, b, initial, scan=scan, reset=reset)
         outputs: Tensor = states if return_sequences else last
         if mask is not None:

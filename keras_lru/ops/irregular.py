@@ -85,6 +85,7 @@ def irregular_states(
     scan: str,
     hold: str,
     keep: Tensor | None = None,
+    reset_to: Tensor | None = None,
 ) -> Tensor:
     """State after each step.
 
@@ -95,37 +96,63 @@ def irregular_states(
         initial_state: State before the first step, packed, `(batch, 2·n)`.
         scan: As of `linear_recurrence`.
         hold: One of `HOLDS`.
-        keep: Boolean `(batch, time, 1)`: where false, the step starts from zero and
-            not from the state before it. `None` means nowhere.
+        keep: Boolean `(batch, time, 1)`: where false, the step starts from `reset_to`
+            and not from the state before it. `None` means nowhere.
+        reset_to: Packed, `(batch, 2·n)`. `None` means zeros.
 
     Returns:
         Packed, `(batch, time, 2·n)`.
     """
     recurrence = VaryingRecurrence(scan, is_complex=True, has_cuts=keep is not None)
+    begun = () if reset_to is None or keep is None else (reset_to,)
+    arguments = (*polar, step_sizes, b, *begun)
+    count = len(arguments)
     keeps = () if keep is None else (ops.cast(keep, b.dtype),)
 
-    def coefficients(arguments):
-        log_modulus, angle, step_sizes, b = arguments
-        return irregular_step(Polar(log_modulus, angle), step_sizes, b, hold)
+    def coefficients(arguments, keeps):
+        log_modulus, angle, step_sizes, b, *begun = arguments
+        a, added = irregular_step(Polar(log_modulus, angle), step_sizes, b, hold)
+        if begun:
+            added = begin_with(begun[0], keeps[0], a, added)
+        return a, added
 
-    def forward(log_modulus, angle, step_sizes, b, initial, *keeps):
-        arguments = (log_modulus, angle, step_sizes, b)
-        a, added = coefficients(arguments)
+    def forward(*values):
+        arguments, (initial, *keeps) = values[:count], values[count:]
+        a, added = coefficients(arguments, keeps)
         states = recurrence.solve(kept(a, *keeps), added, initial)
-        return states, (*arguments, initial, states, *keeps)
+        return states, (*values, states)
 
     def backward(saved, d_states):
-        *arguments, initial, states = saved[:6]
-        keeps = saved[6:]
-        a, _ = coefficients(arguments)
+        arguments, (initial, *keeps, states) = saved[:count], saved[count:]
+        a, _ = coefficients(arguments, keeps)
         d_a, d_added, d_initial = recurrence.pull_back(
             kept(a, *keeps), initial, states, d_states
         )
         gradients = vector_jacobian_product(
-            coefficients, tuple(arguments), (kept(d_a, *keeps), d_added)
+            lambda arguments: coefficients(arguments, keeps),
+            tuple(arguments),
+            (kept(d_a, *keeps), d_added),
         )
         return *gradients, d_initial, *map(ops.zeros_like, keeps)
 
-    return function_with_gradient(forward, backward)(
-        *polar, step_sizes, b, initial_state, *keeps
-    )
+    return function_with_gradient(forward, backward)(*arguments, initial_state, *keeps)
+
+
+def begin_with(
+    reset_to: Tensor | None, keep: Tensor | None, a: Tensor, b: Tensor
+) -> Tensor:
+    """What inputs add, and what is left of the state that a sequence begins with.
+
+    Args:
+        reset_to: Packed, `(batch, 2·n)`, or `None` for zeros.
+        keep: `(batch, time, 1)`, false or zero where a sequence begins, or `None`.
+        a: The coefficient, packed, `(2·n,)` or `(batch, time, 2·n)`.
+        b: What inputs add, packed, `(batch, time, 2·n)`.
+
+    Returns:
+        Packed, `(batch, time, 2·n)`.
+    """
+    if reset_to is None or keep is None:
+        return b
+    begun = pack(unpack(a) * unpack(reset_to[:, None]))
+    return ops.where(ops.cast(keep, "bool"), b, b + begun)

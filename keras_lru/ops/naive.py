@@ -42,6 +42,7 @@ def diagonal_ssm(
     log_eigenvalues: NDArray | None = None,
     hold: str = "zero_order",
     reset: NDArray | None = None,
+    reset_to: ArrayLike | None = None,
 ) -> tuple[NDArray, NDArray]:
     """`x_t = Λ x_{t-1} + B u_t`, `y_t = Re(C x_t) + D u_t`, with Keras's mask rules.
 
@@ -58,6 +59,7 @@ def diagonal_ssm(
         log_eigenvalues: Of the logarithms of Λ, the one that Λ^Δ is taken from.
         hold: `"zero_order"` or `"impulse"`.
         reset: Boolean `(batch, time)`: where state and output begin anew, at zero.
+        reset_to: Where the state begins then, `(batch, state_size)`.
 
     Returns:
         Outputs `(batch, time, output_dim)` and the last state `(batch, state_size)`.
@@ -78,7 +80,7 @@ def diagonal_ssm(
     sizes = np.ones(u.shape[:2]) if step_sizes is None else np.asarray(step_sizes)
     u = np.concatenate([u, sizes[..., None]], axis=-1)
     zeros = np.zeros(C.shape, "complex128")
-    return _loop(step, u, zeros, initial_state, mask, reset)
+    return _loop(step, u, zeros, initial_state, mask, reset, reset_to)
 
 
 def dense_rnn(
@@ -110,6 +112,7 @@ def rg_lru(
     initial_state: ArrayLike | None = None,
     mask: NDArray | None = None,
     reset: NDArray | None = None,
+    reset_to: ArrayLike | None = None,
 ) -> tuple[NDArray, NDArray]:
     """Griffin's equations 1 to 4, with c = 8: as `diagonal_ssm`; h_t is the output.
 
@@ -133,7 +136,7 @@ def rg_lru(
         return h, h
 
     zeros = np.zeros((len(Lambda), len(Lambda)))
-    return _loop(step, inputs, zeros, initial_state, mask, reset)
+    return _loop(step, inputs, zeros, initial_state, mask, reset, reset_to)
 
 
 def _feedthrough(D, u):
@@ -142,7 +145,7 @@ def _feedthrough(D, u):
     return u * D if np.ndim(D) == 1 else u @ D
 
 
-def _loop(step, inputs, zeros, initial_state, mask, reset=None):
+def _loop(step, inputs, zeros, initial_state, mask, reset=None, reset_to=None):
     """`state, output = step(state, input)`, unless masked, step by step.
 
     `zeros` is `(state_size, output_dim)`, in the dtype of the state.
@@ -153,12 +156,15 @@ def _loop(step, inputs, zeros, initial_state, mask, reset=None):
     x = np.zeros((batch, state_size), zeros.dtype)
     if initial_state is not None:
         x = x + initial_state
+    begun = np.zeros_like(x)
+    if reset_to is not None:
+        begun = begun + reset_to
     y = np.zeros((batch, output_dim))
     outputs = np.zeros((batch, time, output_dim))
     for t in range(time):
         for b in range(batch):
             if reset is not None and reset[b, t]:
-                x[b], y[b] = 0, 0
+                x[b], y[b] = begun[b], 0
             if mask is None or mask[b, t]:
                 x[b], y[b] = step(x[b], u[b, t])
             outputs[b, t] = y[b]

@@ -71,6 +71,7 @@ class System(ABC):
         reset: Tensor | None = None,
         mask: Tensor | None = None,
         return_sequences: bool = True,
+        reset_to: Sequence[Tensor] | None = None,
     ) -> tuple[Tensor, Sequence[Tensor]]:
         """All steps at once, of unequal size, or where new sequences begin.
 
@@ -81,10 +82,12 @@ class System(ABC):
             initial_state: As of `run`.
             step_sizes: `(batch, time)`, positive; `None` means 1 everywhere.
             reset: Boolean `(batch, time)`, true where a sequence begins: the state
-                before the step is zero. `None` means nowhere.
+                before the step is that of `reset_to`. `None` means nowhere.
             mask: Boolean `(batch, time)`; a false step changes neither state nor
                 output. `None` means that all are true.
             return_sequences: As of `run`.
+            reset_to: The states that sequences begin with, like `initial_state`.
+                `None` means zeros.
 
         Returns:
             As `run`. Outputs of masked steps are those of the last unmasked step, zeros

@@ -16,15 +16,18 @@ def _complex(weights, name):
 def _diagonal(system):
     """The loop of a diagonal system, which gives the log of Λ, and B, C and D."""
 
-    def loop(cell, weights, x, states=None, mask=None, **in_time):
-        start = None if states is None else states[0] + 1j * np.asarray(states[1])
+    def joined(states):
+        return None if states is None else states[0] + 1j * np.asarray(states[1])
+
+    def loop(cell, weights, x, states=None, mask=None, reset_to=None, **in_time):
         logs, *matrices = system(cell, weights)
         y, last = naive.diagonal_ssm(
             x,
             np.exp(logs),
             *matrices,
-            initial_state=start,
+            initial_state=joined(states),
             mask=mask,
+            reset_to=joined(reset_to),
             log_eigenvalues=logs,
             **in_time,
         )
@@ -102,8 +105,11 @@ def dense_rnn(cell, weights, x, states=None, mask=None):
     return y, [last]
 
 
-def rg_lru(cell, weights, x, states=None, mask=None, reset=None):
-    start = None if states is None else np.asarray(states[0], "float64")
+def rg_lru(cell, weights, x, states=None, mask=None, reset=None, reset_to=None):
+    start, begun = (
+        None if s is None else np.asarray(s[0], "float64") for s in (states, reset_to)
+    )
     names = ("Lambda", "W_a", "b_a", "W_x", "b_x")
-    y, last = naive.rg_lru(x, *(weights[name] for name in names), start, mask, reset)
+    weights = [weights[name] for name in names]
+    y, last = naive.rg_lru(x, *weights, start, mask, reset, begun)
     return y, [last]

@@ -41,6 +41,8 @@ RESET = np.array(
     [[0, 0, 1, 0, 0, 1, 0], [1, 0, 0, 0, 0, 0, 0], [0, 1, 1, 1, 0, 0, 1]], bool
 )
 
+STATES = KINDS["lru"].states(seed=2)
+
 
 class Call:
     """A layer, compiled once for what it is asked many times."""
@@ -59,12 +61,13 @@ class Call:
         weights = given.pop("weights")
         return list(self.layer.stateless_call(weights, [], **given, **others)[0])
 
-    def _split(self, x, initial_state=None, step_sizes=None, **others):
+    def _split(self, x, initial_state=None, step_sizes=None, reset_to=None, **others):
         given = {
             "weights": [v.value for v in self.layer.trainable_variables],
             "sequences": x,
             "initial_state": initial_state,
             "step_sizes": None if step_sizes is None else np.float32(step_sizes),
+            "reset_to": reset_to,
         }
         given = {name: value for name, value in given.items() if value is not None}
         return keras.tree.map_structure(ops.convert_to_tensor, given), others
@@ -79,8 +82,11 @@ class Call:
         _, (found,) = self.pull_back(*self._split(x, **options), cotangents)
         names = [w.name for w in self.layer.trainable_variables]
         found.update(zip(names, found.pop("weights"), strict=True))
-        states = found.pop("initial_state", [])
-        found.update(zip(self.layer.cell.state_names, states, strict=False))
+        for argument in ("initial_state", "reset_to"):
+            for part, value in zip(
+                self.layer.cell.state_names, found.pop(argument, []), strict=False
+            ):
+                found[part if argument == "initial_state" else f"to_{part}"] = value
         return {name: numpy_of(value) for name, value in found.items()}
 
 
@@ -181,16 +187,17 @@ def test_every_gradient_is_the_loops(name, hold):
     call, kind = call_of(name, hold=hold), KINDS[name]
     sizes = np.random.default_rng(0).uniform(0.2, 3.0, (BATCH, TIME))
     check_gradients(call, kind, {"step_sizes": sizes})
-    check_gradients(
-        call, kind, {"step_sizes": sizes, "reset": RESET, "mask": MASKS["holes"]}
-    )
+    options = {"reset": RESET, "mask": MASKS["holes"], "reset_to": kind.states(seed=2)}
+    check_gradients(call, kind, {"step_sizes": sizes, **options})
 
 
 @pytest.mark.parametrize("name", combinations(RESETTING, fast=[("lru",), ("rg_lru",)]))
 def test_every_gradient_of_pieces_is_the_loops(name):
     call, kind = call_of(name), KINDS[name]
     check_gradients(call, kind, {"reset": RESET})
-    check_gradients(call, kind, {"reset": RESET, "mask": MASKS["holes"]})
+    options = {"reset": RESET, "reset_to": kind.states(seed=2)}
+    check_gradients(call, kind, options)
+    check_gradients(call, kind, {**options, "mask": MASKS["holes"]})
 
 
 def check_gradients(call, kind, options):
@@ -199,14 +206,19 @@ def check_gradients(call, kind, options):
     layer, x, states = call.layer, kind.inputs(), kind.states()
     arrays = {**weights_of(layer), "sequences": np.array(x, "float64")}
     arrays.update(zip(kind.state_names, np.array(states, "float64"), strict=True))
+    begun = [f"to_{name}" for name in kind.state_names]
+    if "reset_to" in options:
+        arrays.update(zip(begun, np.array(options["reset_to"], "float64"), strict=True))
     if "step_sizes" in options:
         arrays["step_sizes"] = np.float32(options["step_sizes"]).astype("float64")
-    fixed = {n: v for n, v in options.items() if n != "step_sizes"}
+    fixed = {n: v for n, v in options.items() if n not in ("step_sizes", "reset_to")}
 
     def values(arrays):
         others = dict(fixed)
         if "step_sizes" in arrays:
             others.update(step_sizes=arrays["step_sizes"], hold=layer.cell.hold)
+        if "reset_to" in options:
+            others["reset_to"] = [arrays[name] for name in begun]
         start = [arrays[name] for name in kind.state_names]
         y, last = kind.loop(layer.cell, arrays, arrays["sequences"], start, **others)
         return [y, *last]
@@ -342,11 +354,18 @@ def test_kept_states_begin_anew_in_some_rows(name):
 def test_cells_take_the_same_steps(name, hold):
     kind, call = KINDS[name], call_of(name, hold=hold)
     x, states = kind.inputs(), kind.states()
-    y, *last = call(x, initial_state=states, step_sizes=SIZES, reset=RESET)
+    begun = [state[:1] for state in kind.states(seed=1)]
+    y, *last = call(
+        x, initial_state=states, step_sizes=SIZES, reset=RESET, reset_to=begun
+    )
     cell, outputs = call.layer.cell, []
     for t in range(TIME):
         output, states = cell(
-            x[:, t], states, step_sizes=np.float32(SIZES)[:, t], reset=RESET[:, t, None]
+            x[:, t],
+            states,
+            step_sizes=np.float32(SIZES)[:, t],
+            reset=RESET[:, t, None],
+            reset_to=begun,
         )
         outputs.append(numpy_of(output))
     assert_close([np.stack(outputs, axis=1), *states], [y, *last])
@@ -498,6 +517,8 @@ def test_hold_is_in_the_config():
         ({"step_sizes": SIZES[:, :3]}, r"`step_sizes` must be .* \(3, 7\).*\(3, 3\)"),
         ({"step_sizes": 2.0}, r"`step_sizes` must be a tensor .*2\.0"),
         ({"reset": RESET[:1]}, r"`reset` must be a tensor .*\(3, 7\).*\(1, 7\)"),
+        ({"reset_to": [1.0]}, r"`reset_to` must be a list \[x_re, x_im\]"),
+        ({"reset_to": STATES}, r"`reset_to` must come with `reset`.*reset=None"),
         ({"rate": -1.0}, r"`rate` must be positive.* with -1\.0"),
         ({"rate": np.float32(0.0)}, r"`rate` must be positive.* with 0\.0"),
         ({"rate": float("nan")}, r"`rate` must be a positive number.*nan"),
@@ -517,13 +538,16 @@ def test_what_does_not_fit_is_refused(options, message):
         ("dense_rnn", "reset"),
         ("dense_rnn", "step_sizes"),
         ("dense_rnn", "rate"),
+        ("dense_rnn", "reset_to"),
         ("rg_lru", "step_sizes"),
         ("rg_lru", "rate"),
     ],
 )
 def test_layers_without_them_say_so(name, option):
     layer = KINDS[name].shared
-    value = {"reset": RESET, "step_sizes": SIZES, "rate": 2.0}[option]
+    value = {"reset": RESET, "step_sizes": SIZES, "rate": 2.0, "reset_to": STATES}[
+        option
+    ]
     kind = type(layer).__name__
     with pytest.raises(ValueError, match=f"`{option}` must be left out: {kind} has no"):
         layer(KINDS[name].inputs(), **{option: value})

@@ -8,7 +8,9 @@ from keras_lru import layers
 from keras_lru.models import (
     LanguageModel,
     LRUBackbone,
+    PairClassifier,
     SequenceClassifier,
+    SequenceForecaster,
     SequenceRegressor,
 )
 
@@ -48,16 +50,19 @@ def pieces(reset):
 @pytest.mark.parametrize("hold", ["zero_order", "impulse"])
 @pytest.mark.parametrize("cls", [layers.LRU, layers.S4D])
 def test_both_directions(cls, hold):
-    lru = cls(FEATURES, hold=hold, return_sequences=True)
+    lru = cls(FEATURES, state_size=4, hold=hold, return_sequences=True)
     layer = layers.Bidirectional(lru, merge_mode=None)
     x = normal(BATCH, TIME, FEATURES)
-    y, z = map(numpy_of, layer(x, step_sizes=SIZES, reset=RESET))
+    begun = list(normal(4, 1, lru.cell.state_size[0], seed=1))
+    given = {"initial_state": begun, "reset_to": begun, "reset": RESET}
+    y, z = map(numpy_of, layer(x, step_sizes=SIZES, **given))
     for row in range(BATCH):
         for begin, end in pieces(RESET[row]):
             steps, first, last = expanded(
                 x[row, begin:end], SIZES[row, begin:end], hold
             )
-            forwards, backwards = map(numpy_of, layer(steps))
+            alone = layer(steps, initial_state=begun)
+            forwards, backwards = map(numpy_of, alone)
             np.testing.assert_allclose(y[row, begin:end], forwards[0, last], **CLOSE)
             np.testing.assert_allclose(z[row, begin:end], backwards[0, first], **CLOSE)
 
@@ -117,9 +122,21 @@ def test_sequences_in_a_row_are_alone(name, bidirectional):
             np.testing.assert_allclose(found[row, begin:end], alone[0], **CLOSE)
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name != "gated"])
+OF_A_ROW = {
+    "classifier": lambda: SequenceClassifier(
+        2, depth=1, units=5, state_size=4, normalization="layer"
+    ),
+    "forecaster": lambda: SequenceForecaster(
+        2, depth=1, units=5, state_size=4, normalization="layer"
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in (*MODELS, *OF_A_ROW) if name != "gated"]
+)
 def test_sizes_reach_the_recurrences(name):
-    model = MODELS[name]()
+    model = {**MODELS, **OF_A_ROW}[name]()
     x = normal(BATCH, TIME, FEATURES)
     ones = np.ones((BATCH, TIME, 1), "float32")
     plain = numpy_of(model(x))
@@ -127,6 +144,36 @@ def test_sizes_reach_the_recurrences(name):
     found = numpy_of(model(x, step_sizes=2 * ones))
     np.testing.assert_allclose(found, numpy_of(model(x, rate=2.0)), **CLOSE)
     assert np.abs(found - plain).max() > 1e-2
+
+
+def test_each_sequence_of_a_pair_has_its_sizes():
+    model = PairClassifier(
+        2, pooling="last", depth=1, units=5, state_size=4, normalization="layer"
+    )
+    pair = {"a": normal(BATCH, TIME, FEATURES), "b": normal(BATCH, TIME, FEATURES)}
+    sizes = {"a": SIZES, "b": np.ones_like(SIZES)}
+    found = numpy_of(model(pair, step_sizes=sizes))
+    a = model.backbone(pair["a"], step_sizes=SIZES)[:, -1]
+    b = model.backbone(pair["b"])[:, -1]
+    features = keras.ops.concatenate([a, b, a * b, a - b], axis=-1)
+    alone = model.head(model.hidden(features))
+    np.testing.assert_allclose(found, numpy_of(alone), **CLOSE)
+    found = numpy_of(model(list(pair.values()), rate=2.0))
+    twice = [2 * np.ones_like(SIZES)] * 2
+    twice = numpy_of(model(list(pair.values()), step_sizes=twice))
+    np.testing.assert_allclose(found, twice, **CLOSE)
+    with pytest.raises(ValueError, match="`step_sizes` must be two tensors"):
+        model(pair, step_sizes=SIZES)
+
+
+def test_a_masked_window_is_forecast_as_without_its_padding():
+    model = SequenceForecaster(2, depth=1, units=5, state_size=4)
+    x, sizes = normal(BATCH, TIME, FEATURES), SIZES.copy()
+    mask = np.arange(TIME) < [[4], [6]]
+    sizes[0, 4:] = -1
+    found = numpy_of(model(x, mask=mask, step_sizes=sizes))
+    alone = numpy_of(model(x[:1, :4], step_sizes=SIZES[:1, :4]))
+    np.testing.assert_allclose(found[:1], alone, **CLOSE)
 
 
 def test_a_block_holds_its_input():
@@ -226,6 +273,12 @@ def test_what_pools_refuses_several_sequences_in_a_row():
     classifier = SequenceClassifier(2, depth=1, units=4, state_size=3)
     with pytest.raises(ValueError, match=r"`reset` must be left out: a classifier"):
         classifier(x, reset=RESET)
+    forecaster = SequenceForecaster(2, depth=1, units=4, state_size=3)
+    with pytest.raises(ValueError, match=r"`reset` must be left out: a window"):
+        forecaster(x, reset=RESET)
+    pair = PairClassifier(2, depth=1, units=4, state_size=3)
+    with pytest.raises(ValueError, match=r"`reset` must be left out: a row is one"):
+        pair([x, x], reset=RESET)
     with pytest.raises(ValueError, match=r"`reset` must be left out without `return_s"):
         layers.LRUBlock(4)(x, reset=RESET)
 
