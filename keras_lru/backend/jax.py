@@ -43,6 +43,7 @@ __all__ = [
     "sum_over_replicas",
     "value_and_gradients",
     "vector_jacobian_product",
+    "with_sizes_of",
     "writes_saved_models",
 ]
 
@@ -477,3 +478,16 @@ def saved_model_options(shapes: Any) -> dict:
 def writes_saved_models() -> bool:
     """Whether Keras writes SavedModels on this backend."""
     return True
+
+
+def with_sizes_of(x: Tensor, inputs: Tensor, name: str) -> Tensor:
+    """`x`, whose axes are as long as the first ones of `inputs`.
+
+    Args:
+        x: What is as far as sizes are known.
+        inputs: A tensor of more axes.
+        name: That of `x`, for the error where sizes are known later and differ.
+    """
+    # Sizes are known here, or JAX proves them itself.
+    del inputs, name
+    return x

@@ -40,6 +40,7 @@ __all__ = [
     "sum_over_replicas",
     "value_and_gradients",
     "vector_jacobian_product",
+    "with_sizes_of",
     "writes_saved_models",
 ]
 
@@ -459,3 +460,22 @@ def saved_model_options(shapes: Any) -> dict:
 def writes_saved_models() -> bool:
     """Whether Keras writes SavedModels on this backend."""
     return True
+
+
+def with_sizes_of(x: Tensor, inputs: Tensor, name: str) -> Tensor:
+    """`x`, whose axes are as long as the first ones of `inputs`.
+
+    Args:
+        x: What is as far as sizes are known.
+        inputs: A tensor of more axes.
+        name: That of `x`, for the error where sizes are known later and differ.
+    """
+    first = inputs.shape[: len(x.shape)]
+    if x.shape.is_fully_defined() and first.is_fully_defined():
+        return x
+    found, wanted = tf.shape(x), tf.shape(inputs)[: len(x.shape)]
+    check = tf.debugging.assert_equal(
+        found, wanted, f"`{name}` must have the first sizes of the inputs."
+    )
+    with tf.control_dependencies([check]):
+        return tf.identity(x)

@@ -41,6 +41,7 @@ __all__ = [
     "sum_over_replicas",
     "value_and_gradients",
     "vector_jacobian_product",
+    "with_sizes_of",
     "writes_saved_models",
 ]
 
@@ -471,3 +472,16 @@ def saved_model_options(shapes: Any) -> dict:
 def writes_saved_models() -> bool:
     """Whether Keras writes SavedModels on this backend."""
     return False
+
+
+def with_sizes_of(x: Tensor, inputs: Tensor, name: str) -> Tensor:
+    """`x`, whose axes are as long as the first ones of `inputs`.
+
+    Args:
+        x: What is as far as sizes are known.
+        inputs: A tensor of more axes.
+        name: That of `x`, for the error where sizes are known later and differ.
+    """
+    # Sizes are known here, or the export guards them itself.
+    del inputs, name
+    return x

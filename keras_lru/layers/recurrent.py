@@ -216,7 +216,7 @@ class RecurrentCell(keras.layers.Layer, ABC):
     def _step_in_time(self, system, inputs, states, in_time):
         in_time.check(self, system, (inputs.shape[0],))
         self.check_begun(in_time, inputs.shape[0])
-        step_size, reset, _, begun = in_time.prepared(1, self.state_dtype)
+        step_size, reset, _, begun = in_time.prepared(inputs, self.state_dtype)
         if reset is not None:
             begun = map(ops.zeros_like, states) if begun is None else begun
             begun = self.exact_states(begun, inputs)
@@ -392,7 +392,7 @@ class RecurrentLayer(keras.layers.RNN):
         in_time = _in_time(step_sizes, reset, rate, self._listed(reset_to))
         self._check_call(sequences, initial_state, mask, in_time)
         if in_time is not None:
-            in_time = in_time.prepared(2, self.cell.state_dtype)
+            in_time = in_time.prepared(sequences, self.cell.state_dtype)
         inputs = ops.cast(sequences, self.compute_dtype)
         if initial_state is None and self.stateful:
             # Copies: on PyTorch a variable's new value is written over its old one.

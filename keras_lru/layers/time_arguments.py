@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_lru.backend import has_value
+from keras_lru.backend import has_value, with_sizes_of
 from keras_lru.checks import check_real, describe, fits, is_number
 
 
@@ -90,17 +90,19 @@ class TimeArguments(NamedTuple):
                     f"Received: {name}={describe(value)} for the layer {layer.name!r}"
                 )
 
-    def prepared(self, rank, dtype):
-        """The same, sizes in `dtype` and resets boolean, of `rank` axes.
+    def prepared(self, inputs, dtype):
+        """The same, sizes in `dtype` and resets boolean, one for each step of `inputs`.
 
         A size that is not positive becomes NaN: where values are known too late for an
         error, no result looks right.
         """
         sizes, reset, rate, reset_to = self
         if sizes is not None:
-            sizes = _positive_or_nan(_of_rank(ops.cast(sizes, dtype), rank))
+            sizes = _of_each_step(ops.cast(sizes, dtype), inputs, "step_sizes")
+            sizes = _positive_or_nan(sizes)
         if reset is not None:
-            reset = ops.cast(_of_rank(ops.convert_to_tensor(reset), rank), "bool")
+            reset = _of_each_step(ops.convert_to_tensor(reset), inputs, "reset")
+            reset = ops.cast(reset, "bool")
         if rate is not None:
             rate = _positive_or_nan(ops.cast(rate, dtype))
         return TimeArguments(sizes, reset, rate, reset_to)
@@ -146,8 +148,9 @@ def _earlier(x, last):
     return ops.concatenate([x[:, 1:], ops.full_like(x[:, :1], last)], axis=1)
 
 
-def _of_rank(x, rank):
-    return x if len(x.shape) == rank else ops.squeeze(x, -1)
+def _of_each_step(x, inputs, name):
+    x = ops.squeeze(x, -1) if len(x.shape) == len(inputs.shape) else x
+    return with_sizes_of(x, inputs, name)
 
 
 def _flipped(x):

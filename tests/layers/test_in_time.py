@@ -607,3 +607,30 @@ def test_sizes_are_differentiated_eagerly():
     # Sizes and rate multiply: so do their gradients.
     expected = np.sum(numpy_of(of_sizes) * sizes) / rate
     np.testing.assert_allclose(numpy_of(of_rate), expected, rtol=1e-4)
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="TensorFlow's graphs of any size"
+)
+@pytest.mark.parametrize("name", ["step_sizes", "reset"])
+@pytest.mark.parametrize("shape", [(1, TIME), (BATCH, TIME - 1)])
+def test_sizes_that_a_graph_learns_late_are_compared_then(name, shape):
+    import tensorflow as tf
+
+    layer = KINDS["lru"].shared
+    value = {"step_sizes": np.float32(SIZES), "reset": RESET}[name]
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec((None, None, KINDS["lru"].features)),
+            tf.TensorSpec((None, None), value.dtype),
+        ]
+    )
+    def call(x, value):
+        return layer(x, **{name: value})[0]
+
+    x = KINDS["lru"].inputs()
+    expected = layer(x, **{name: value})[0]
+    assert_close([numpy_of(call(x, value))], [numpy_of(expected)])
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"`{name}` must have the"):
+        call(x, value[: shape[0], : shape[1]])
