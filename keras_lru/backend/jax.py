@@ -26,6 +26,7 @@ __all__ = [
     "data_parallel_scope",
     "doubling_loop",
     "drop_compiled_programs",
+    "exact_product",
     "function_with_gradient",
     "has_accelerator",
     "has_recurrence_kernel",
@@ -491,3 +492,8 @@ def with_sizes_of(x: Tensor, inputs: Tensor, name: str) -> Tensor:
     # Sizes are known here, or JAX proves them itself.
     del inputs, name
     return x
+
+
+def exact_product(x: Tensor, y: Tensor) -> Tensor:
+    """The matrix product, in the whole precision of its dtype on every device."""
+    return jnp.matmul(x, y, precision="highest")

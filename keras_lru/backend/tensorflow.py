@@ -23,6 +23,7 @@ __all__ = [
     "data_parallel_scope",
     "doubling_loop",
     "drop_compiled_programs",
+    "exact_product",
     "function_with_gradient",
     "has_accelerator",
     "has_recurrence_kernel",
@@ -479,3 +480,11 @@ def with_sizes_of(x: Tensor, inputs: Tensor, name: str) -> Tensor:
     )
     with tf.control_dependencies([check]):
         return tf.identity(x)
+
+
+def exact_product(x: Tensor, y: Tensor) -> Tensor:
+    """The matrix product, in the whole precision of its dtype on every device."""
+    if has_accelerator():
+        # A GPU would round the factors.
+        return tf.reduce_sum(x[..., None] * y, axis=-2)
+    return x @ y

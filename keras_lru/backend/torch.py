@@ -24,6 +24,7 @@ __all__ = [
     "data_parallel_scope",
     "doubling_loop",
     "drop_compiled_programs",
+    "exact_product",
     "function_with_gradient",
     "has_accelerator",
     "has_recurrence_kernel",
@@ -485,3 +486,8 @@ def with_sizes_of(x: Tensor, inputs: Tensor, name: str) -> Tensor:
     # Sizes are known here, or the export guards them itself.
     del inputs, name
     return x
+
+
+def exact_product(x: Tensor, y: Tensor) -> Tensor:
+    """The matrix product, in the whole precision of its dtype on every device."""
+    return x @ y

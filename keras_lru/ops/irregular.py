@@ -11,9 +11,13 @@ them again instead of keeping them.
 
 from keras import ops
 
-from keras_lru.backend import function_with_gradient, vector_jacobian_product
+from keras_lru.backend import (
+    exact_product,
+    function_with_gradient,
+    vector_jacobian_product,
+)
 from keras_lru.backend.types import Tensor
-from keras_lru.ops.complex import Complex, Polar, pack, unpack
+from keras_lru.ops.complex import Complex, Polar, conjugate, pack, unpack
 from keras_lru.ops.sequences import kept
 from keras_lru.ops.time_varying import VaryingRecurrence
 
@@ -36,7 +40,7 @@ def input_scale(polar: Polar, hold: str) -> Complex:
     if hold == "impulse":
         return Complex(ops.ones_like(one.real), ops.zeros_like(one.imag))
     square = one.real * one.real + one.imag * one.imag
-    tiny = _is_tiny(polar)
+    tiny = _is_tiny(polar) > 0
     # Where it is not used, its gradient must be finite all the same.
     safe = ops.where(tiny, ops.ones_like(square), square)
     return Complex(
@@ -57,24 +61,73 @@ def irregular_step(
         b: What inputs add in a step of size 1, times `input_scale`, packed, `(…, 2·n)`.
         hold: One of `HOLDS`.
     """
+    power, gain = _power_and_gain(polar, step_sizes, hold)
+    return pack(power), b if gain is None else pack(gain * unpack(b))
+
+
+def _power_and_gain(polar, step_sizes, hold):
+    """λ^Δ, and what `b` is multiplied by; `None` if it is not."""
     change = polar.power_minus_one(step_sizes)
-    a = pack(Complex(1.0 + change.real, change.imag))
+    power = Complex(1.0 + change.real, change.imag)
     if hold == "impulse":
-        return a, b
+        return power, None
     # λ^Δ − 1; and where λ is 1, with z = log λ, Δ + Δ (Δ − 1)/2 z in its place.
-    tiny = ops.cast(_is_tiny(polar), b.dtype)
-    curve = 0.5 * step_sizes * (step_sizes - 3.0)
-    held = Complex(
+    tiny = _is_tiny(polar)
+    curve = _curve(step_sizes)
+    return power, Complex(
         change.real + step_sizes * tiny + curve * (tiny * polar.log_modulus),
         change.imag + curve * (tiny * polar.angle),
     )
-    return a, pack(held * unpack(b))
+
+
+def _pull_back_step(polar, step_sizes, b, power, gain, d_power, d_added):
+    """Gradients in λ, Δ and `b`, of what a `_power_and_gain` and those in its step are.
+
+    `power` and `gain` are complex, the gradients packed, `(batch, time, 2·n)`.
+    """
+    d_power, d_b = unpack(d_power), d_added
+    if gain is not None:
+        d_gain = conjugate(unpack(b)) * unpack(d_added)
+        d_b = pack(conjugate(gain) * unpack(d_added))
+        d_power = d_power + d_gain
+    # In z = Δ log λ, of which λ^Δ is the exponential.
+    d_logs, d_sizes = _pull_back_product(
+        step_sizes, pack(Complex(*polar)), pack(conjugate(power) * d_power)
+    )
+    if gain is not None:
+        tiny, d_gain = _is_tiny(polar), pack(d_gain)
+        ones = pack(Complex(tiny, ops.zeros_like(tiny)))
+        slopes = pack(Complex(*(tiny * x for x in polar)))
+        _, d_linear = _pull_back_product(step_sizes, ones, d_gain)
+        d_slopes, d_curve = _pull_back_product(_curve(step_sizes), slopes, d_gain)
+        d_logs = d_logs + pack(Complex(tiny, tiny)) * d_slopes
+        d_sizes = d_sizes + d_linear + (step_sizes - 1.5) * d_curve
+    return *unpack(d_logs), d_sizes, d_b
+
+
+def _pull_back_product(of_steps, of_states, upstream):
+    """Gradients of `of_steps · of_states`, in the states and in the steps.
+
+    Args:
+        of_steps: `(batch, time, 1)`.
+        of_states: `(2·n,)`.
+        upstream: `(batch, time, 2·n)`.
+    """
+    rows = ops.reshape(upstream, (-1, upstream.shape[-1]))
+    in_steps = exact_product(rows, of_states[:, None])
+    in_states = exact_product(ops.reshape(of_steps, (1, -1)), rows)
+    return in_states[0], ops.reshape(in_steps, ops.shape(of_steps))
+
+
+def _curve(step_sizes):
+    return 0.5 * step_sizes * (step_sizes - 3.0)
 
 
 def _is_tiny(polar):
-    """Whether λ is 1, as far as its powers tell."""
+    """1 where λ is 1, as far as its powers tell, else 0."""
     log_modulus, angle = polar
-    return log_modulus * log_modulus + angle * angle < _TINY
+    square = log_modulus * log_modulus + angle * angle
+    return ops.cast(square < _TINY, log_modulus.dtype)
 
 
 def irregular_states(
@@ -104,38 +157,41 @@ def irregular_states(
         Packed, `(batch, time, 2·n)`.
     """
     recurrence = VaryingRecurrence(scan, is_complex=True, has_cuts=keep is not None)
-    begun = () if reset_to is None or keep is None else (reset_to,)
-    arguments = (*polar, step_sizes, b, *begun)
-    count = len(arguments)
     keeps = () if keep is None else (ops.cast(keep, b.dtype),)
+    begun = () if keep is None or reset_to is None else (reset_to,)
 
-    def coefficients(arguments, keeps):
-        log_modulus, angle, step_sizes, b, *begun = arguments
-        a, added = irregular_step(Polar(log_modulus, angle), step_sizes, b, hold)
+    def forward(log_modulus, angle, step_sizes, b, initial, *restarts):
+        power, gain = _power_and_gain(Polar(log_modulus, angle), step_sizes, hold)
+        a, added = pack(power), b if gain is None else pack(gain * unpack(b))
+        keeps, begun = restarts[:1], restarts[1:]
         if begun:
-            added = begin_with(begun[0], keeps[0], a, added)
-        return a, added
-
-    def forward(*values):
-        arguments, (initial, *keeps) = values[:count], values[count:]
-        a, added = coefficients(arguments, keeps)
+            added = begin_with(*begun, *keeps, a, added)
         states = recurrence.solve(kept(a, *keeps), added, initial)
-        return states, (*values, states)
+        return states, (log_modulus, angle, step_sizes, b, initial, states, *restarts)
 
     def backward(saved, d_states):
-        arguments, (initial, *keeps, states) = saved[:count], saved[count:]
-        a, _ = coefficients(arguments, keeps)
+        log_modulus, angle, step_sizes, b, initial, states, *restarts = saved
+        polar, keeps, begun = Polar(log_modulus, angle), restarts[:1], restarts[1:]
+        power, gain = _power_and_gain(polar, step_sizes, hold)
+        a = pack(power)
         d_a, d_added, d_initial = recurrence.pull_back(
             kept(a, *keeps), initial, states, d_states
         )
-        gradients = vector_jacobian_product(
-            lambda arguments: coefficients(arguments, keeps),
-            tuple(arguments),
-            (kept(d_a, *keeps), d_added),
-        )
-        return *gradients, d_initial, *map(ops.zeros_like, keeps)
+        d_a = kept(d_a, *keeps)
+        d_begun = []
+        if begun:
+            d_more, d_begun = vector_jacobian_product(
+                lambda x: begin_with(x[1], *keeps, x[0], ops.zeros_like(b)),
+                (a, *begun),
+                d_added,
+            )
+            d_a, d_begun = d_a + d_more, [d_begun]
+        gradients = _pull_back_step(polar, step_sizes, b, power, gain, d_a, d_added)
+        return *gradients, d_initial, *map(ops.zeros_like, keeps), *d_begun
 
-    return function_with_gradient(forward, backward)(*arguments, initial_state, *keeps)
+    return function_with_gradient(forward, backward)(
+        *polar, step_sizes, b, initial_state, *keeps, *begun
+    )
 
 
 def begin_with(
