@@ -36,6 +36,7 @@ PUBLIC = {
         "models",
         "ops",
         "training",
+        "compress",
     ],
     "keras_lru.convert": ["from_minimal_lru"],
     "keras_lru.datasets": [
@@ -96,6 +97,7 @@ PUBLIC = {
         "seasonal_naive",
     ],
     "keras_lru.ops": ["associative_scan", "diagonal_ssm", "linear_recurrence"],
+    "keras_lru.compress": ["Reduced", "ReducedLayer", "reduce_states"],
     "keras_lru.training": [
         "RECURRENT_VARIABLES",
         "AdamW",
@@ -119,6 +121,7 @@ PUBLIC = {
         "plot_eigenvalues",
         "plot_half_lives",
         "plot_impulse_responses",
+        "plot_singular_values",
         "plot_spectrum_history",
     ],
 }

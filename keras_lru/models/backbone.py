@@ -1,5 +1,6 @@
 """The deep model of the paper without its head."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -32,7 +33,8 @@ class LRUBackbone(SequenceModel):
     Args:
         depth: Number of blocks.
         units: Number of features between the blocks, the paper's H.
-        state_size: Number of complex states of each recurrence, the paper's N.
+        state_size: Number of complex states of each recurrence, the paper's N; or a
+            list with that of each block.
         r_min: Smallest modulus of the eigenvalues at initialization.
         r_max: Largest modulus of the eigenvalues at initialization.
         max_phase: Largest phase of the eigenvalues at initialization.
@@ -96,7 +98,7 @@ class LRUBackbone(SequenceModel):
         self,
         depth: int = 6,
         units: int = 128,
-        state_size: int = 256,
+        state_size: int | Sequence[int] = 256,
         r_min: float | None = None,
         r_max: float | None = None,
         max_phase: float | None = None,
@@ -128,7 +130,7 @@ class LRUBackbone(SequenceModel):
                 "vectors of features. Received: mask_zero=True, "
                 "vocabulary_size=None"
             )
-        self.state_size = state_size
+        self.state_size = _state_sizes(state_size, self.depth)
         start = resolve_initialization(initialization, r_min, r_max, max_phase)
         self.r_min, self.r_max = start["r_min"], start["r_max"]
         self.max_phase = start["max_phase"]
@@ -151,8 +153,10 @@ class LRUBackbone(SequenceModel):
         self._recurrence_config = recurrence
 
         self.encoder = self._make_encoder()
-        template = self._default_recurrence() if recurrence is None else recurrence
-        self.blocks = [self._make_block(template, i) for i in range(self.depth)]
+        self.blocks = [
+            self._make_block(recurrence or self._default_recurrence(i), i)
+            for i in range(self.depth)
+        ]
 
     def _make_encoder(self):
         common = {"dtype": self.dtype_policy, "name": "encoder"}
@@ -171,11 +175,12 @@ class LRUBackbone(SequenceModel):
             **common,
         )
 
-    def _default_recurrence(self):
+    def _default_recurrence(self, index):
+        sizes = self.state_size
         return serialize_unbuilt(
             LRU(
                 self.units,
-                state_size=self.state_size,
+                state_size=sizes[index] if isinstance(sizes, tuple) else sizes,
                 r_min=self.r_min,
                 r_max=self.r_max,
                 max_phase=self.max_phase,
@@ -266,12 +271,12 @@ class LRUBackbone(SequenceModel):
 
     def get_config(self):
         """Returns the constructor's arguments."""
-        recurrence = self._recurrence_config
+        recurrence, sizes = self._recurrence_config, self.state_size
         return {
             **super().get_config(),
             "depth": self.depth,
             "units": self.units,
-            "state_size": self.state_size,
+            "state_size": list(sizes) if isinstance(sizes, tuple) else sizes,
             "r_min": self.r_min,
             "r_max": self.r_max,
             "max_phase": self.max_phase,
@@ -290,3 +295,15 @@ class LRUBackbone(SequenceModel):
             "recurrence": None if recurrence is None else dict(recurrence),
             "seed": self.seed,
         }
+
+
+def _state_sizes(state_size, depth):
+    """A number, or a tuple with one for each block."""
+    if not isinstance(state_size, list | tuple):
+        return state_size
+    if len(state_size) != depth:
+        raise ValueError(
+            f"`state_size` must be an integer, or a list of depth={depth} of them. "
+            f"Received: state_size={state_size!r}"
+        )
+    return tuple(check_positive_integer("state_size", size) for size in state_size)

@@ -165,7 +165,7 @@ def irregular_states(
         a, added = pack(power), b if gain is None else pack(gain * unpack(b))
         keeps, begun = restarts[:1], restarts[1:]
         if begun:
-            added = begin_with(*begun, *keeps, a, added)
+            added = begin_with(begun[0], keeps[0], a, added)
         states = recurrence.solve(kept(a, *keeps), added, initial)
         return states, (log_modulus, angle, step_sizes, b, initial, states, *restarts)
 
@@ -181,7 +181,7 @@ def irregular_states(
         d_begun = []
         if begun:
             d_more, d_begun = vector_jacobian_product(
-                lambda x: begin_with(x[1], *keeps, x[0], ops.zeros_like(b)),
+                lambda x: begin_with(x[1], keeps[0], x[0], ops.zeros_like(b)),
                 (a, *begun),
                 d_added,
             )

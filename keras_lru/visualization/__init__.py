@@ -5,6 +5,7 @@ does not: it needs TensorFlow and TensorBoard for `log_dir`, and nothing for `cs
 """
 
 from keras_lru.visualization.disc import plot_eigenvalues
+from keras_lru.visualization.hankel import plot_singular_values
 from keras_lru.visualization.history import plot_spectrum_history
 from keras_lru.visualization.logger import SpectrumLogger
 from keras_lru.visualization.memory import plot_half_lives
@@ -20,5 +21,6 @@ __all__ = [
     "plot_eigenvalues",
     "plot_half_lives",
     "plot_impulse_responses",
+    "plot_singular_values",
     "plot_spectrum_history",
 ]
