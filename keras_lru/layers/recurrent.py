@@ -13,6 +13,7 @@ from operator import attrgetter
 import keras
 from keras import constraints, initializers, ops, regularizers, tree
 
+from keras_lru.backend import split_over_time
 from keras_lru.checks import check_positive_integer, check_real, describe, fits
 from keras_lru.initializers.seeds import check_seed, derive_seed, draw_seed
 from keras_lru.layers.time_arguments import TimeArguments
@@ -360,7 +361,7 @@ class RecurrentLayer(keras.layers.RNN):
         self._check_call(sequences, initial_state, mask, in_time)
         if in_time is not None:
             in_time = in_time.prepared(2, self.cell.state_dtype)
-        inputs = ops.cast(sequences, self.compute_dtype)
+        inputs = split_over_time(ops.cast(sequences, self.compute_dtype))
         if initial_state is None and self.stateful:
             # Copies: on PyTorch a variable's new value is written over its old one.
             initial_state = [ops.copy(state) for state in self.states]

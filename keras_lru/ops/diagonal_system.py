@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from keras import ops
 
-from keras_lru.backend import compiled
+from keras_lru.backend import compiled, split_over_time, time_shards
 from keras_lru.backend.types import Tensor
 from keras_lru.checks import check_floating, check_shape
 from keras_lru.ops.algorithm import resolve_scan
@@ -27,6 +27,8 @@ from keras_lru.ops.irregular import (
 )
 from keras_lru.ops.sequences import (
     add_masked_step,
+    final_step,
+    is_split,
     last_step,
     last_unmasked,
     pad_time,
@@ -247,13 +249,13 @@ class DiagonalSystem(System):
             states = irregular_states(
                 self.polar, step_sizes, b, initial, scan, hold, keep
             )
-        last = states[:, -1]
+        last = final_step(states)
         if return_sequences:
             outputs = self._outputs(states, inputs)
             if mask is not None:
                 outputs = repeat_at_masked(outputs, mask, reset)
         elif mask is None:
-            outputs = self.output(last, inputs[:, -1])
+            outputs = self.output(last, final_step(inputs))
         else:
             steps, exists = last_unmasked(mask, reset)
             outputs = self.output(last, take_step(inputs, steps[:, -1]))
@@ -290,7 +292,8 @@ class DiagonalSystem(System):
         a = Coefficient(self._powers(T).map(lambda x: x[T]), self.polar, T)
         before, last = states_before(a, self.read(blocks, T), initial, scan)
         final = last
-        if lengths is not None or length is None or length % T:
+        padded = static_size(blocks, 1)
+        if lengths is not None or length is None or length != padded * T:
             if lengths is None:
                 lengths = whole_lengths(inputs)
             final = self._state_at(lengths, blocks, before, last, T)
@@ -390,5 +393,8 @@ def _into_blocks(inputs, T):
     batch, steps, input_dim = ops.shape(inputs)
     # Of an unknown length not even "at least one step" is known.
     count = steps // T + 1 if static_size(inputs, 1) is None else -(-steps // T)
-    padded = pad_time(inputs, count * T - steps)
+    if is_split(inputs):
+        # As many blocks on each device.
+        count += -count % time_shards()
+    padded = split_over_time(pad_time(inputs, count * T - steps))
     return ops.reshape(padded, (batch, count, T * input_dim))

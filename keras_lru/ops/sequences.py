@@ -11,7 +11,15 @@ from typing import NamedTuple
 
 from keras import ops
 
-from keras_lru.backend import compiled, cond, largest
+from keras_lru.backend import (
+    compiled,
+    cond,
+    from_time_shard_before,
+    function_with_gradient,
+    largest,
+    over_time_shards,
+    time_shards,
+)
 from keras_lru.backend.types import Tensor
 from keras_lru.checks import fits
 
@@ -20,6 +28,14 @@ def static_size(x: Tensor, axis: int) -> int | None:
     """Size of `x` along `axis` as a Python integer, `None` if unknown while tracing."""
     size = x.shape[axis]
     return size if isinstance(size, int) else None
+
+
+def is_split(x: Tensor) -> bool:
+    """Whether the time of `(batch, time, …)` is spread over several devices.
+
+    One device has not all steps then: it must take none by its index.
+    """
+    return time_shards() > 1 and bool(static_size(x, 1))
 
 
 # Products
@@ -38,7 +54,8 @@ def project(x: Tensor, matrix: Tensor, dtype: str) -> Tensor:
     """
     x, matrix = ops.cast(x, dtype), ops.cast(matrix, dtype)
     # Not `ops.matmul`, here and elsewhere: of float64 it is float32 on PyTorch.
-    if len(x.shape) == 2:
+    # Time that is split stays an axis of its own: batch and time together are not.
+    if len(x.shape) == 2 or is_split(x):
         return x @ matrix
     _, time, features = ops.shape(x)
     product = ops.reshape(x, (-1, features)) @ matrix
@@ -81,6 +98,11 @@ def take_steps(x: Tensor, index: Tensor) -> Tensor:
 
 def take_step(x: Tensor, index: Tensor) -> Tensor:
     """`x[b, index[b]]`: `(batch, time, features)` by `(batch,)`."""
+    if is_split(x):
+        # A sum over all devices, of which one has something.
+        steps = ops.arange(0, x.shape[1], dtype="int32")
+        taken = ops.equal(steps, ops.cast(index, "int32")[:, None])[..., None]
+        return ops.sum(ops.where(taken, x, ops.zeros_like(x)), axis=1)
     return take_steps(x, index[:, None])[:, 0]
 
 
@@ -90,16 +112,45 @@ def last_step(x: Tensor, lengths: Tensor | None) -> Tensor:
     Of a sequence of length 0, the first one: `x` has one at least.
     """
     if lengths is None:
-        return x[:, -1]
+        return final_step(x)
     return take_step(x, ops.maximum(lengths - 1, 0))
+
+
+def final_step(x: Tensor, reverse: bool = False) -> Tensor:
+    """The last step of `(batch, time, …)` in the direction of time."""
+    index = 0 if reverse else -1
+    if not is_split(x):
+        return x[:, index]
+    return take_step(x, ops.full((1,), index % x.shape[1], dtype="int32"))
 
 
 def shift(x: Tensor, first: Tensor, reverse: bool = False) -> Tensor:
     """Every step moves one later in time, `first` enters; one earlier if `reverse`."""
+    if is_split(x):
+        return _shift_over_shards(x, first, reverse)
     first = first[:, None]
     if reverse:
         return ops.concatenate([x, first], axis=1)[:, 1:]
     return ops.concatenate([first, x], axis=1)[:, :-1]
+
+
+def _shift_over_shards(x, first, reverse):
+    """`shift`, for which each device hands one step to the next."""
+
+    def each(split, rows, _):
+        ((x,), (first,)) = split, rows
+        enters = from_time_shard_before(final_step(x, reverse), first, reverse)
+        return [shift(x, enters, reverse)], []
+
+    def forward(x, first):
+        (shifted,), _ = over_time_shards(each, [pad_to_shards(x, reverse)], [first])
+        return without_padding(shifted, x.shape[1], reverse), ()
+
+    def backward(_, upstream):
+        zeros = ops.zeros_like(first)
+        return shift(upstream, zeros, not reverse), final_step(upstream, not reverse)
+
+    return function_with_gradient(forward, backward)(x, first)
 
 
 def in_time(steps: list, reverse: bool) -> list:
@@ -116,8 +167,23 @@ def pad_time(x: Tensor, amount: int | Tensor, at_front: bool = False) -> Tensor:
     """Zeros added along time; `amount` may be known at run time only."""
     if isinstance(amount, int) and amount == 0:
         return x
+    if is_split(x):
+        # Of this, and not of a concatenation, each device makes its part alone.
+        widths = (amount, 0) if at_front else (0, amount)
+        return ops.pad(x, [(0, 0), widths, (0, 0)])
     zeros = ops.zeros((ops.shape(x)[0], amount, x.shape[-1]), dtype=x.dtype)
     return ops.concatenate([zeros, x] if at_front else [x, zeros], axis=1)
+
+
+def pad_to_shards(x: Tensor, reverse: bool = False) -> Tensor:
+    """Zeros after the last step, so that as many steps are on each device."""
+    return pad_time(x, -x.shape[1] % time_shards(), at_front=reverse)
+
+
+def without_padding(x: Tensor, length: int, reverse: bool = False) -> Tensor:
+    """The first `length` steps in the direction of time."""
+    start = x.shape[1] - length if reverse else 0
+    return x[:, start : start + length]
 
 
 # Lengths

@@ -17,19 +17,34 @@ the conjugate coefficient, and which keeps nothing but the states.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 from keras import ops
 
 from keras_lru.backend import (
+    all_time_shards,
     function_with_gradient,
     loop_over_time,
+    of_time_shard,
+    over_time_shards,
     packed_loop,
     recurrence_kernel,
+    time_shards,
 )
 from keras_lru.backend.types import Tensor
 from keras_lru.ops.complex import Complex, Polar, conjugate, pack, unpack
-from keras_lru.ops.sequences import in_time, kept, pad_time, shift, static_size
+from keras_lru.ops.sequences import (
+    final_step,
+    in_time,
+    is_split,
+    kept,
+    pad_time,
+    pad_to_shards,
+    shift,
+    static_size,
+    without_padding,
+)
 
 ALGORITHMS = ("sequential", "chunked", "associative", "pallas")
 CHUNK = 16
@@ -90,6 +105,8 @@ def states_before(
 
 def _before_and_last(a, b, initial_state, keeps, algorithm, reverse):
     run = _RUN[algorithm]
+    if is_split(b):
+        run = partial(_in_stretches, run)
 
     def coefficient(value, log_modulus, angle):
         return Coefficient(unpack(value), Polar(log_modulus, angle), a.stride)
@@ -220,25 +237,36 @@ def _unrolled(a, b, state, reverse, keep):
     return ops.stack(in_time(before, reverse), axis=1), state
 
 
-def _in_chunks(a, b, state, reverse, keep, size, scan_chunks):
-    """One level of the scan: inside all chunks at once, over them, and back in."""
-    batch, length, features = ops.shape(b)
-    count = -(-length // size)
+def _padded(x, amount, at_front):
+    return None if x is None else pad_time(x, amount, at_front)
 
-    def cut(x):
-        if x is None:
-            return None
-        x = pad_time(x, count * size - length, at_front=reverse)
-        return ops.reshape(x, (batch, count, size, x.shape[-1]))
+
+def _inside_chunks(a, b, keep, reverse, size):
+    """States after each step of all chunks from zero, and whether a start got there."""
+
+    def steps(x):
+        if x is not None:
+            batch, length, features = ops.shape(x)
+            x = ops.reshape(x, (batch, length // size, size, features))
+        return _unstack(x, size, 2, reverse)
 
     step = _step(a)
-    inputs = _unstack(cut(b), size, 2, reverse)
-    keeps = _unstack(cut(keep), size, 2, reverse)
+    inputs, keeps = steps(b), steps(keep)
     inside, reach = [inputs[0]], [keeps[0]]
     for x, keep_x in zip(inputs[1:], keeps[1:], strict=True):
         inside.append(step(kept(inside[-1], keep_x), x))
         # What the chunk starts from gets so far if every step keeps it.
         reach.append(None if keep is None else reach[-1] * keep_x)
+    return inside, reach
+
+
+def _in_chunks(a, b, state, reverse, keep, size, scan_chunks):
+    """One level of the scan: inside all chunks at once, over them, and back in."""
+    batch, length, features = ops.shape(b)
+    count = -(-length // size)
+    padded = (_padded(x, count * size - length, reverse) for x in (b, keep))
+    inside, reach = _inside_chunks(a, *padded, reverse, size)
+    step = _step(a)
     powers = a.powers(range(1, size + 1))
     whole = powers.map(lambda x: x[-1])
     a_chunk = Coefficient(whole, a.polar, size * a.stride)
@@ -257,3 +285,58 @@ def _in_chunks(a, b, state, reverse, keep, size, scan_chunks):
     final = 0 if reverse else -1
     found = before[:, final] if keep is None else kept(before[:, final], keep[:, final])
     return before, step(found, b[:, final])
+
+
+# Over several devices
+
+
+def _in_stretches(run, a, b, state, reverse, keep):
+    """A stretch of time on each device, which exchange the states that theirs end in.
+
+    The states that stretches start from obey the recurrence too: each device solves it,
+    over as many steps as there are devices, and then its own stretch.
+    """
+    length, count = b.shape[1], -(-b.shape[1] // time_shards())
+    # The size of the chunks whose ends the algorithm computes as well, once for both.
+    size = RADIX if run is _associative else CHUNK
+
+    def each(split, rows, whole):
+        b, keep = (*split, None)[:2]
+        value, *polar = whole
+        local = Coefficient(unpack(value), Polar(*polar), a.stride)
+        power = local.powers([count]).map(lambda x: x[0])
+        over = Coefficient(power, local.polar, count * a.stride)
+        end = _end(local, b, reverse, keep, size)
+        reached = None
+        if keep is not None:
+            reached = all_time_shards(ops.min(keep, axis=1, keepdims=True))
+        starts, last = _chunked(over, all_time_shards(end), *rows, reverse, reached)
+        before, _ = run(local, b, of_time_shard(starts)[:, 0], reverse, keep)
+        return [before], [last]
+
+    split = [pad_to_shards(x, reverse) for x in (b, keep) if x is not None]
+    (before,), (last,) = over_time_shards(
+        each, split, [state], [pack(a.value), *a.polar]
+    )
+    before = without_padding(before, length, reverse)
+    if length % time_shards():
+        # After the padding it is another.
+        found = final_step(before, reverse)
+        if keep is not None:
+            found = kept(found, final_step(keep, reverse))
+        last = _step(a)(found, final_step(b, reverse))
+    return before, last
+
+
+def _end(a, b, reverse, keep, size):
+    """State after all steps from zero, `(batch, 1, 2·n)`."""
+    length = b.shape[1]
+    if length == 1:
+        return b
+    size = min(size, length)
+    # Before the first step: what starts from zero is zero there.
+    padded = (_padded(x, -length % size, not reverse) for x in (b, keep))
+    inside, reach = _inside_chunks(a, *padded, reverse, size)
+    power = a.powers([size]).map(lambda x: x[0])
+    over = Coefficient(power, a.polar, size * a.stride)
+    return _end(over, inside[-1], reverse, reach[-1], size)
