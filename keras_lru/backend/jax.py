@@ -457,7 +457,10 @@ def sequence_parallel_scope(
             f"Received: JAX {jax.__version__}"
         )
     if _split.value is not None:
-        raise RuntimeError("Time is split over devices already: leave that scope first.")
+        raise RuntimeError(
+            "`sequence_parallel` must not be entered within another: leave that first. "
+            f"Received: time={time!r}, where {_split.value.time!r} is split already"
+        )
     with _split(_Split(mesh.backend_mesh, time, batch)):
         yield
 

@@ -25,14 +25,13 @@ from keras_lru.ops.irregular import (
     irregular_states,
     irregular_step,
 )
+from keras_lru.ops.last_unmasked import last_unmasked_step, repeat_at_masked
 from keras_lru.ops.sequences import (
     add_masked_step,
     final_step,
     is_split,
     last_step,
-    last_unmasked,
     pad_time,
-    repeat_at_masked,
     static_size,
     take_step,
     take_steps,
@@ -105,7 +104,10 @@ class DiagonalSystem(System):
 
     @abstractmethod
     def output(self, state: Tensor, inputs: Tensor) -> Tensor:
-        """Output of the step `(batch, input_dim)` that led to a packed `state`."""
+        """Output of the step `(batch, input_dim)` that led to a packed `state`.
+
+        Of steps `(batch, time, input_dim)` too, where time is split over devices.
+        """
 
     def step(
         self, inputs: Tensor, states: Sequence[Tensor]
@@ -257,13 +259,15 @@ class DiagonalSystem(System):
         elif mask is None:
             outputs = self.output(last, final_step(inputs))
         else:
-            steps, exists = last_unmasked(mask, reset)
-            outputs = self.output(last, take_step(inputs, steps[:, -1]))
-            outputs = ops.where(exists[:, -1:], outputs, ops.zeros_like(outputs))
+            step, exists = last_unmasked_step(mask, reset)
+            outputs = self.output(last, take_step(inputs, step))
+            outputs = ops.where(exists[:, None], outputs, ops.zeros_like(outputs))
         return outputs, unpack(last)
 
     def _outputs(self, states, inputs):
         """`output` of each of the steps `(batch, time, …)`."""
+        if is_split(inputs):
+            return self.output(states, inputs)
         time = ops.shape(inputs)[1]
         outputs = self.output(
             ops.reshape(states, (-1, 2 * self.state_size)),

@@ -7,12 +7,11 @@ from keras import ops
 
 from keras_lru.backend import function_with_gradient
 from keras_lru.backend.types import Tensor
+from keras_lru.ops.last_unmasked import last_unmasked_step, repeat_at_masked
 from keras_lru.ops.linear_recurrence import linear_recurrence
 from keras_lru.ops.sequences import (
     add_masked_step,
     is_running,
-    last_unmasked,
-    repeat_at_masked,
     static_size,
     zero_without_steps,
 )
@@ -96,8 +95,8 @@ class GatedSystem(System):
             if return_sequences:
                 outputs = repeat_at_masked(outputs, mask, reset)
             else:
-                exists = last_unmasked(mask, reset)[1][:, -1:]
-                outputs = ops.where(exists, outputs, ops.zeros_like(outputs))
+                _, exists = last_unmasked_step(mask, reset)
+                outputs = ops.where(exists[:, None], outputs, ops.zeros_like(outputs))
         if add_step and return_sequences:
             outputs = outputs[:, :steps]
         return ops.cast(outputs, self.compute_dtype), [last]

@@ -9,6 +9,7 @@ padding at the start if the state there is zero: zero inputs keep it zero.
 
 from typing import NamedTuple
 
+import keras
 from keras import ops
 
 from keras_lru.backend import (
@@ -31,11 +32,11 @@ def static_size(x: Tensor, axis: int) -> int | None:
 
 
 def is_split(x: Tensor) -> bool:
-    """Whether the time of `(batch, time, …)` is spread over several devices.
+    """Whether the time of `(batch, time, features)` is spread over several devices.
 
     One device has not all steps then: it must take none by its index.
     """
-    return time_shards() > 1 and bool(static_size(x, 1))
+    return time_shards() > 1 and len(x.shape) == 3 and bool(static_size(x, 1))
 
 
 # Products
@@ -150,6 +151,8 @@ def _shift_over_shards(x, first, reverse):
         zeros = ops.zeros_like(first)
         return shift(upstream, zeros, not reverse), final_step(upstream, not reverse)
 
+    if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype)):
+        return forward(x, first)[0]
     return function_with_gradient(forward, backward)(x, first)
 
 
@@ -265,47 +268,6 @@ def compact(inputs: Tensor, mask: Tensor, *, starts_at_zero: bool) -> Compacted:
 
     inputs = cond(in_place, lambda: inputs, moved)
     return Compacted(inputs, ops.where(in_place, end, count), in_place, mask)
-
-
-def last_unmasked(mask: Tensor, reset: Tensor | None) -> tuple[Tensor, Tensor]:
-    """For each step, the last unmasked one until then, and whether there is one.
-
-    Args:
-        mask: Boolean, `(batch, time)`.
-        reset: Boolean `(batch, time)`: where a sequence begins, of which alone a step
-            knows; `None` means nowhere.
-
-    Returns:
-        `(steps, exists)`, integers and booleans `(batch, time)`.
-    """
-    time = ops.shape(mask)[1]
-    seen = ops.cumsum(ops.cast(mask, "int32"), axis=1)
-    key = ops.arange(0, time, dtype="int32")[None]
-    key = key + time * ops.cast(ops.logical_not(mask), "int32")
-    in_front = ops.argsort(key, axis=1)
-    steps = ops.take_along_axis(in_front, ops.maximum(seen - 1, 0), axis=1)
-    exists = seen > 0
-    if reset is not None:
-        begun = ops.cumsum(ops.cast(reset, "int32"), axis=1)
-        same = ops.equal(begun, ops.take_along_axis(begun, steps, axis=1))
-        exists = ops.logical_and(exists, same)
-    return steps, exists
-
-
-def repeat_at_masked(outputs: Tensor, mask: Tensor, reset: Tensor | None) -> Tensor:
-    """Outputs `(batch, time, features)`, at masked steps those of the last unmasked.
-
-    Args:
-        outputs: At masked steps anything.
-        mask: As of `last_unmasked`.
-        reset: See there.
-
-    Returns:
-        Zeros at steps that have none.
-    """
-    steps, exists = last_unmasked(mask, reset)
-    repeated = take_steps(outputs, steps)
-    return ops.where(exists[..., None], repeated, ops.zeros_like(repeated))
 
 
 def add_masked_step(
