@@ -30,6 +30,7 @@ from keras_lru.ops.sequences import (
     add_masked_step,
     final_step,
     is_split,
+    is_split_in_rows,
     last_step,
     pad_time,
     static_size,
@@ -266,7 +267,7 @@ class DiagonalSystem(System):
 
     def _outputs(self, states, inputs):
         """`output` of each of the steps `(batch, time, …)`."""
-        if is_split(inputs):
+        if is_split_in_rows(inputs):
             return self.output(states, inputs)
         time = ops.shape(inputs)[1]
         outputs = self.output(

@@ -39,6 +39,14 @@ def is_split(x: Tensor) -> bool:
     return time_shards() > 1 and len(x.shape) == 3 and bool(static_size(x, 1))
 
 
+def is_split_in_rows(x: Tensor) -> bool:
+    """Whether batch and time, which is split, must stay two axes.
+
+    As one they are a stretch on each device if there is one sequence.
+    """
+    return is_split(x) and static_size(x, 0) != 1
+
+
 # Products
 
 
@@ -55,8 +63,7 @@ def project(x: Tensor, matrix: Tensor, dtype: str) -> Tensor:
     """
     x, matrix = ops.cast(x, dtype), ops.cast(matrix, dtype)
     # Not `ops.matmul`, here and elsewhere: of float64 it is float32 on PyTorch.
-    # Time that is split stays an axis of its own: batch and time together are not.
-    if len(x.shape) == 2 or is_split(x):
+    if len(x.shape) == 2 or is_split_in_rows(x):
         return x @ matrix
     _, time, features = ops.shape(x)
     product = ops.reshape(x, (-1, features)) @ matrix

@@ -66,7 +66,7 @@ class Coefficient(NamedTuple):
     stride: int = 1
 
     def powers(self, exponents: Sequence[int]) -> Complex:
-        """Powers by positive integers, `(len(exponents), n)`."""
+        """Powers by non-negative integers, `(len(exponents), n)`."""
         return self.polar.powers(exponents, self.stride)
 
     def conjugate(self) -> "Coefficient":
@@ -237,36 +237,25 @@ def _unrolled(a, b, state, reverse, keep):
     return ops.stack(in_time(before, reverse), axis=1), state
 
 
-def _padded(x, amount, at_front):
-    return None if x is None else pad_time(x, amount, at_front)
+def _in_chunks(a, b, state, reverse, keep, size, scan_chunks):
+    """One level of the scan: inside all chunks at once, over them, and back in."""
+    batch, length, features = ops.shape(b)
+    count = -(-length // size)
 
-
-def _inside_chunks(a, b, keep, reverse, size):
-    """States after each step of all chunks from zero, and whether a start got there."""
-
-    def steps(x):
-        if x is not None:
-            batch, length, features = ops.shape(x)
-            x = ops.reshape(x, (batch, length // size, size, features))
-        return _unstack(x, size, 2, reverse)
+    def cut(x):
+        if x is None:
+            return None
+        x = pad_time(x, count * size - length, at_front=reverse)
+        return ops.reshape(x, (batch, count, size, x.shape[-1]))
 
     step = _step(a)
-    inputs, keeps = steps(b), steps(keep)
+    inputs = _unstack(cut(b), size, 2, reverse)
+    keeps = _unstack(cut(keep), size, 2, reverse)
     inside, reach = [inputs[0]], [keeps[0]]
     for x, keep_x in zip(inputs[1:], keeps[1:], strict=True):
         inside.append(step(kept(inside[-1], keep_x), x))
         # What the chunk starts from gets so far if every step keeps it.
         reach.append(None if keep is None else reach[-1] * keep_x)
-    return inside, reach
-
-
-def _in_chunks(a, b, state, reverse, keep, size, scan_chunks):
-    """One level of the scan: inside all chunks at once, over them, and back in."""
-    batch, length, features = ops.shape(b)
-    count = -(-length // size)
-    padded = (_padded(x, count * size - length, reverse) for x in (b, keep))
-    inside, reach = _inside_chunks(a, *padded, reverse, size)
-    step = _step(a)
     powers = a.powers(range(1, size + 1))
     whole = powers.map(lambda x: x[-1])
     a_chunk = Coefficient(whole, a.polar, size * a.stride)
@@ -294,25 +283,24 @@ def _in_stretches(run, a, b, state, reverse, keep):
     """A stretch of time on each device, which exchange the states that theirs end in.
 
     The states that stretches start from obey the recurrence too: each device solves it,
-    over as many steps as there are devices, and then its own stretch.
+    over as many steps as there are devices, and adds what its own stretch keeps of it.
     """
     length, count = b.shape[1], -(-b.shape[1] // time_shards())
-    # The size of the chunks whose ends the algorithm computes as well, once for both.
-    size = RADIX if run is _associative else CHUNK
 
     def each(split, rows, whole):
         b, keep = (*split, None)[:2]
+        (state,) = rows
         value, *polar = whole
         local = Coefficient(unpack(value), Polar(*polar), a.stride)
-        power = local.powers([count]).map(lambda x: x[0])
-        over = Coefficient(power, local.polar, count * a.stride)
-        end = _end(local, b, reverse, keep, size)
+        before, end = run(local, b, ops.zeros_like(state), reverse, keep)
         reached = None
         if keep is not None:
             reached = all_time_shards(ops.min(keep, axis=1, keepdims=True))
-        starts, last = _chunked(over, all_time_shards(end), *rows, reverse, reached)
-        before, _ = run(local, b, of_time_shard(starts)[:, 0], reverse, keep)
-        return [before], [last]
+        ends = all_time_shards(end[:, None])
+        over = _of_steps(local, count)
+        starts, last = _chunked(over, ends, state, reverse, reached)
+        left = _decayed(local, of_time_shard(starts), count, reverse)
+        return [before + kept(left, _until_cut(keep, reverse))], [last]
 
     split = [pad_to_shards(x, reverse) for x in (b, keep) if x is not None]
     (before,), (last,) = over_time_shards(
@@ -328,15 +316,34 @@ def _in_stretches(run, a, b, state, reverse, keep):
     return before, last
 
 
-def _end(a, b, reverse, keep, size):
-    """State after all steps from zero, `(batch, 1, 2·n)`."""
-    length = b.shape[1]
-    if length == 1:
-        return b
-    size = min(size, length)
-    # Before the first step: what starts from zero is zero there.
-    padded = (_padded(x, -length % size, not reverse) for x in (b, keep))
-    inside, reach = _inside_chunks(a, *padded, reverse, size)
-    power = a.powers([size]).map(lambda x: x[0])
-    over = Coefficient(power, a.polar, size * a.stride)
-    return _end(over, inside[-1], reverse, reach[-1], size)
+def _of_steps(a, count):
+    """The coefficient of `count` steps as one."""
+    value = a.powers([count]).map(lambda x: x[0])
+    return Coefficient(value, a.polar, count * a.stride)
+
+
+def _decayed(a, state, length, reverse):
+    """What is left of a state `(batch, 1, 2·n)` before each of `length` steps.
+
+    Powers are products of two, of which there are few: all are on their way only.
+    """
+    size = 1 << (length.bit_length() + 1) // 2
+    count = -(-length // size)
+    fine = a.powers(in_time([*range(size)], reverse))
+    coarse = _of_steps(a, size).powers(in_time([*range(count)], reverse))
+    starts = pack(coarse * unpack(state))[:, :, None]
+    direct, cross = _factor(fine)
+    left = direct * starts + cross * _swap(starts)
+    left = ops.reshape(left, (-1, count * size, state.shape[-1]))
+    return without_padding(left, length, reverse)
+
+
+def _until_cut(keep, reverse):
+    """Whether a step finds something of the first state; `None` if all of them do."""
+    if keep is None:
+        return None
+    length = keep.shape[1]
+    steps = ops.arange(0, length, dtype="int32")[None, :, None]
+    steps = length - 1 - steps if reverse else steps
+    first = ops.min(ops.where(keep > 0, length, steps), axis=1, keepdims=True)
+    return ops.cast(steps <= first, keep.dtype)
