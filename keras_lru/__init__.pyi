@@ -1,4 +1,13 @@
-from . import experiments, export, initializers, layers, models, ops, training
+from . import (
+    distribution,
+    experiments,
+    export,
+    initializers,
+    layers,
+    models,
+    ops,
+    training,
+)
 from .layers import (
     LRU,
     RGLRU,
@@ -43,6 +52,7 @@ __all__ = [
     "SequenceClassifier",
     "SequenceForecaster",
     "SequenceRegressor",
+    "distribution",
     "experiments",
     "export",
     "initializers",

@@ -433,7 +433,7 @@ class _Split(NamedTuple):
 
 
 # Part of the key by which JAX finds a program again: none is used where it is another.
-_split = jax.make_user_context() if hasattr(jax, "make_user_context") else None
+_split: Any = getattr(jax, "make_user_context", lambda: None)()
 
 
 @contextlib.contextmanager

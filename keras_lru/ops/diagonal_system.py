@@ -297,8 +297,8 @@ class DiagonalSystem(System):
         a = Coefficient(self._powers(T).map(lambda x: x[T]), self.polar, T)
         before, last = states_before(a, self.read(blocks, T), initial, scan)
         final = last
-        padded = static_size(blocks, 1)
-        if lengths is not None or length is None or length != padded * T:
+        is_padded = length is None or length != _count_blocks(inputs, T) * T
+        if lengths is not None or is_padded:
             if lengths is None:
                 lengths = whole_lengths(inputs)
             final = self._state_at(lengths, blocks, before, last, T)
@@ -396,10 +396,16 @@ def _run_in_time(
 def _into_blocks(inputs, T):
     """`(batch, blocks, T · input_dim)`, the last block filled up with zeros."""
     batch, steps, input_dim = ops.shape(inputs)
-    # Of an unknown length not even "at least one step" is known.
-    count = steps // T + 1 if static_size(inputs, 1) is None else -(-steps // T)
-    if is_split(inputs):
-        # As many blocks on each device.
-        count += -count % time_shards()
+    count = _count_blocks(inputs, T)
     padded = split_over_time(pad_time(inputs, count * T - steps))
     return ops.reshape(padded, (batch, count, T * input_dim))
+
+
+def _count_blocks(inputs, T):
+    steps = ops.shape(inputs)[1]
+    if static_size(inputs, 1) is None:
+        # Not even "at least one step" is known.
+        return steps // T + 1
+    count = -(-steps // T)
+    # Over several devices, as many on each.
+    return count + -count % time_shards() if is_split(inputs) else count

@@ -179,11 +179,11 @@ class VaryingRecurrence:
         """A stretch of time on each device: see `time_invariant`."""
 
         def each(split, rows, _):
-            a, b = split
+            (a, b), (initial,) = split, rows
             ends = all_time_shards(ops.concatenate(self._fold(a, b, reverse), -1))
             products, ends = ops.split(ends, 2, -1)
-            starts = self._chunked(products, ends, *rows, reverse)
-            starts = shift(starts, *rows, reverse)
+            starts = self._chunked(products, ends, initial, reverse)
+            starts = shift(starts, initial, reverse)
             return [self.solve(a, b, of_time_shard(starts)[:, 0], reverse)], []
 
         split = [pad_to_shards(x, reverse) for x in (a, b)]
