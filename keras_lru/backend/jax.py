@@ -3,6 +3,7 @@
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -55,6 +56,37 @@ __all__ = [
 ]
 
 
+class _Split(NamedTuple):
+    """How sequences are split over devices.
+
+    Attributes:
+        mesh: A `jax.sharding.Mesh`.
+        time: Name of its axis that time is split over.
+        batch: Name of the one that the batch is split over, or `None`.
+        is_inside: Whether what is traced is the part of one device.
+    """
+
+    mesh: jax.sharding.Mesh
+    time: str
+    batch: str | None
+    is_inside: bool = False
+
+    @property
+    def shards(self):
+        return self.mesh.shape[self.time]
+
+    def spec(self, x, has_time):
+        """Of an array whose first axis is the batch, and the second may be time."""
+        devices = self.mesh.shape[self.batch] if self.batch else 1
+        is_whole = isinstance(x.shape[0], int) and x.shape[0] % devices == 0
+        batch = self.batch if is_whole else None
+        return PartitionSpec(batch, self.time) if has_time else PartitionSpec(batch)
+
+
+# Part of the key by which JAX finds a program again: none is used where it is another.
+_split: Any = getattr(jax, "make_user_context", lambda: None)()
+
+
 def longest_loop() -> int | None:
     """Steps up to which a plain loop over time costs least on a CPU, `None`: any.
 
@@ -85,12 +117,15 @@ def function_with_gradient(
     if is_forward_only():
         return lambda *args: forward(*args)[0]
     needed: list[int] = []
+    # JAX calls these when it likes: whatever is split then, it is as it is now.
+    scope = contextlib.nullcontext if _split is None else partial(_split, _split.value)
 
     def known(args, outputs):
         return [*args, *(outputs if isinstance(outputs, tuple) else (outputs,))]
 
     def primal(*args):
-        outputs, kept = forward(*args)
+        with scope():
+            outputs, kept = forward(*args)
         tensors = known(args, outputs)
         needed[:] = [
             next(i for i, x in enumerate(tensors) if x is tensor) for tensor in kept
@@ -107,7 +142,8 @@ def function_with_gradient(
 
     def gradient(kept, upstream):
         several = isinstance(upstream, tuple)
-        return backward(kept, *(upstream if several else (upstream,)))
+        with scope():
+            return backward(kept, *(upstream if several else (upstream,)))
 
     function.defvjp(keep, gradient)
     return function
@@ -405,37 +441,6 @@ def data_parallel_again() -> contextlib.AbstractContextManager[None]:
     return contextlib.nullcontext()
 
 
-class _Split(NamedTuple):
-    """How sequences are split over devices.
-
-    Attributes:
-        mesh: A `jax.sharding.Mesh`.
-        time: Name of its axis that time is split over.
-        batch: Name of the one that the batch is split over, or `None`.
-        is_inside: Whether what is traced is the part of one device.
-    """
-
-    mesh: jax.sharding.Mesh
-    time: str
-    batch: str | None
-    is_inside: bool = False
-
-    @property
-    def shards(self):
-        return self.mesh.shape[self.time]
-
-    def spec(self, x, has_time):
-        """Of an array whose first axis is the batch, and the second may be time."""
-        devices = self.mesh.shape[self.batch] if self.batch else 1
-        is_whole = isinstance(x.shape[0], int) and x.shape[0] % devices == 0
-        batch = self.batch if is_whole else None
-        return PartitionSpec(batch, self.time) if has_time else PartitionSpec(batch)
-
-
-# Part of the key by which JAX finds a program again: none is used where it is another.
-_split: Any = getattr(jax, "make_user_context", lambda: None)()
-
-
 @contextlib.contextmanager
 def sequence_parallel_scope(
     mesh: keras.distribution.DeviceMesh, time: str, batch: str | None
@@ -500,7 +505,7 @@ def over_time_shards(
 
     Returns:
         What `function` returns, tensors as of `split` and tensors as of `rows`; of the
-        latter all devices along time must find the same. To be differentiated by hand.
+        latter all devices along time must find the same.
     """
     scope = _split.value
 

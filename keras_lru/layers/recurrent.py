@@ -388,18 +388,24 @@ class RecurrentLayer(keras.layers.RNN):
         system = self.cell.system()
         if in_time is not None and in_time.rate is not None:
             system = system.at_rate(in_time.rate, self.cell.hold)
-        differ = in_time is not None and in_time.differ
-        # Where time is split over devices, masked steps stay where they are.
-        stay = mask is not None and is_split(inputs) and _runs_in_time(system)
-        if differ or stay:
+        if in_time is not None and in_time.differ:
             outputs, states = system.run_in_time(
                 inputs,
                 initial_state,
-                in_time and in_time.step_sizes,
-                in_time and in_time.reset,
+                in_time.step_sizes,
+                in_time.reset,
                 mask,
                 self.return_sequences,
                 **self.solver_options_in_time(),
+            )
+            return self._zero_at_masked(outputs, mask), states
+        if mask is not None and is_split(inputs) and system.takes_mask:
+            outputs, states = system.run_masked(
+                inputs,
+                initial_state,
+                mask,
+                self.return_sequences,
+                **self.solver_options(),
             )
             return self._zero_at_masked(outputs, mask), states
         lengths = None
@@ -509,11 +515,6 @@ def _in_time(step_sizes, reset, rate=None):
     if step_sizes is None and reset is None and rate is None:
         return None
     return TimeArguments(step_sizes, reset, rate)
-
-
-def _runs_in_time(system):
-    """Whether it has a `run_in_time`."""
-    return system.takes_reset or system.takes_step_sizes
 
 
 def _casting_itself(kwargs):

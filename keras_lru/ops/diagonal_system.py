@@ -15,10 +15,11 @@ from collections.abc import Sequence
 
 from keras import ops
 
-from keras_lru.backend import compiled, split_over_time, time_shards
+from keras_lru.backend import compiled, time_shards
 from keras_lru.backend.types import Tensor
 from keras_lru.checks import check_floating, check_shape
 from keras_lru.ops.algorithm import resolve_scan
+from keras_lru.ops.blocks import count_blocks, into_blocks
 from keras_lru.ops.complex import Complex, Polar, pack, unpack
 from keras_lru.ops.irregular import (
     input_scale,
@@ -26,13 +27,12 @@ from keras_lru.ops.irregular import (
     irregular_step,
 )
 from keras_lru.ops.last_unmasked import last_unmasked_step, repeat_at_masked
+from keras_lru.ops.masked_stretches import run_masked_stretches
 from keras_lru.ops.sequences import (
     add_masked_step,
     final_step,
-    is_split,
     is_split_in_rows,
     last_step,
-    pad_time,
     static_size,
     take_step,
     take_steps,
@@ -63,6 +63,7 @@ class DiagonalSystem(System):
     takes_no_steps = True
     takes_step_sizes = True
     takes_reset = True
+    takes_mask = True
 
     input_dim: int
     output_dim: int
@@ -220,6 +221,30 @@ class DiagonalSystem(System):
             hold=hold,
         )
 
+    def run_masked(
+        self,
+        inputs: Tensor,
+        initial_state: Sequence[Tensor] | None,
+        mask: Tensor,
+        return_sequences: bool = True,
+        scan: str = "auto",
+        block_size: int | str = "auto",
+    ) -> tuple[Tensor, Complex]:
+        check_shape("inputs", inputs, (None, None, self.input_dim))
+        steps = -(-inputs.shape[1] // time_shards())
+        T = self.resolve_block_size(block_size, steps)
+        return run_masked_stretches(
+            (self.polar, self.B, self.C, self.D),
+            inputs,
+            self._initial(initial_state, inputs),
+            mask,
+            system=type(self),
+            compute_dtype=self.compute_dtype,
+            return_sequences=return_sequences,
+            scan=resolve_scan(scan, -(-steps // T)),
+            T=T,
+        )
+
     def run_single_steps(
         self,
         inputs: Tensor,
@@ -242,7 +267,7 @@ class DiagonalSystem(System):
         keep = None if reset is None else ops.logical_not(reset)[..., None]
         if step_sizes is None:
             b = self.read(inputs, 1)
-            a = Coefficient(self._powers(1).map(lambda x: x[1]), self.polar)
+            a = self.coefficient(1)
             scan = resolve_scan(scan, static_size(inputs, 1))
             before, last = states_before(a, b, initial, scan, keep=keep)
             states = states_after(before, last)
@@ -293,15 +318,15 @@ class DiagonalSystem(System):
             outputs = ops.zeros((*shape, self.output_dim), dtype=inputs.dtype)
             return outputs, unpack(initial)
 
-        blocks = _into_blocks(inputs, T)
-        a = Coefficient(self._powers(T).map(lambda x: x[T]), self.polar, T)
+        blocks = into_blocks(inputs, T)
+        a = self.coefficient(T)
         before, last = states_before(a, self.read(blocks, T), initial, scan)
         final = last
-        is_padded = length is None or length != _count_blocks(inputs, T) * T
+        is_padded = length is None or length != count_blocks(inputs, T) * T
         if lengths is not None or is_padded:
             if lengths is None:
                 lengths = whole_lengths(inputs)
-            final = self._state_at(lengths, blocks, before, last, T)
+            final = self.state_at(lengths, blocks, before, last, T)
         if return_sequences:
             outputs = self.write(blocks, before, last, T)
             padded = ops.shape(blocks)[1] * T
@@ -309,6 +334,10 @@ class DiagonalSystem(System):
         else:
             outputs = self._last_output(blocks, final, lengths, T)
         return outputs, unpack(final)
+
+    def coefficient(self, T: int) -> Coefficient:
+        """Λ^T, for blocks of T steps."""
+        return Coefficient(self._powers(T).map(lambda x: x[T]), self.polar, T)
 
     def _powers(self, T):
         """Λ^0 … Λ^T, made once, of which each product takes its own."""
@@ -327,7 +356,9 @@ class DiagonalSystem(System):
             check_shape("initial_state", x, shape)
         return pack(Complex(*parts))
 
-    def _state_at(self, lengths, blocks, before, last, T):
+    def state_at(
+        self, lengths: Tensor, blocks: Tensor, before: Tensor, last: Tensor, T: int
+    ) -> Tensor:
         """State after `lengths[b]` steps, from the state its block starts with."""
         count = ops.shape(before)[1]
         block, rest = lengths // T, lengths % T
@@ -391,21 +422,3 @@ def _run_in_time(
     if add_step and return_sequences:
         outputs = outputs[:, :steps]
     return outputs, last
-
-
-def _into_blocks(inputs, T):
-    """`(batch, blocks, T · input_dim)`, the last block filled up with zeros."""
-    batch, steps, input_dim = ops.shape(inputs)
-    count = _count_blocks(inputs, T)
-    padded = split_over_time(pad_time(inputs, count * T - steps))
-    return ops.reshape(padded, (batch, count, T * input_dim))
-
-
-def _count_blocks(inputs, T):
-    steps = ops.shape(inputs)[1]
-    if static_size(inputs, 1) is None:
-        # Not even "at least one step" is known.
-        return steps // T + 1
-    count = -(-steps // T)
-    # Over several devices, as many on each.
-    return count + -count % time_shards() if is_split(inputs) else count

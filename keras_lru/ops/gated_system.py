@@ -32,6 +32,7 @@ class GatedSystem(System):
 
     keeps_zero_state = True
     takes_reset = True
+    takes_mask = True
 
     def __init__(
         self,
@@ -100,6 +101,22 @@ class GatedSystem(System):
         if add_step and return_sequences:
             outputs = outputs[:, :steps]
         return ops.cast(outputs, self.compute_dtype), [last]
+
+    def run_masked(
+        self,
+        inputs: Tensor,
+        initial_state: Sequence[Tensor] | None,
+        mask: Tensor,
+        return_sequences: bool = True,
+        scan: str = "auto",
+    ) -> tuple[Tensor, list[Tensor]]:
+        return self.run_in_time(
+            inputs,
+            initial_state,
+            mask=mask,
+            return_sequences=return_sequences,
+            scan=scan,
+        )
 
 
 def bounded_sqrt(x: Tensor) -> Tensor:

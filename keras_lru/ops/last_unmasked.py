@@ -2,9 +2,9 @@
 
 from keras import ops
 
-from keras_lru.backend import largest
+from keras_lru.backend import all_time_shards, largest, of_time_shard
 from keras_lru.backend.types import Tensor
-from keras_lru.ops.sequences import is_split, take_steps
+from keras_lru.ops.sequences import is_split, shift, take_steps
 from keras_lru.ops.time_varying import VaryingRecurrence
 
 
@@ -82,3 +82,19 @@ def _carried(outputs, mask, reset):
     carries = ops.broadcast_to(ops.cast(carries, outputs.dtype), ops.shape(outputs))
     recurrence = VaryingRecurrence("auto", is_complex=False, has_cuts=True)
     return recurrence.states(carries, outputs, ops.zeros_like(outputs[:, 0]))
+
+
+def last_of_stretches(x: Tensor, has: Tensor) -> tuple[Tensor, Tensor]:
+    """The last `x` before this device's stretch, and of all stretches.
+
+    In a function of `over_time_shards`.
+
+    Args:
+        x: What is known after the steps of the stretch, `(batch, features)`.
+        has: Boolean `(batch, stretches)`: of which `x` counts.
+
+    Returns:
+        `(batch, 1, features)` and `(batch, features)`; zeros where there is none.
+    """
+    known = _carried(all_time_shards(x[:, None]), has, None)
+    return of_time_shard(shift(known, ops.zeros_like(x))), known[:, -1]
