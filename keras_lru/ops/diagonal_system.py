@@ -19,7 +19,6 @@ from keras_lru.backend import compiled, time_shards
 from keras_lru.backend.types import Tensor
 from keras_lru.checks import check_floating, check_shape
 from keras_lru.ops.algorithm import resolve_scan
-from keras_lru.ops.blocks import count_blocks, into_blocks
 from keras_lru.ops.complex import Complex, Polar, pack, unpack
 from keras_lru.ops.irregular import (
     input_scale,
@@ -30,7 +29,9 @@ from keras_lru.ops.last_unmasked import last_unmasked_step, repeat_at_masked
 from keras_lru.ops.masked_stretches import run_masked_stretches
 from keras_lru.ops.sequences import (
     add_masked_step,
+    count_blocks,
     final_step,
+    into_blocks,
     is_split_in_rows,
     last_step,
     static_size,

@@ -16,12 +16,12 @@ from keras_lru.backend import (
     over_time_shards,
 )
 from keras_lru.backend.types import Tensor
-from keras_lru.ops.blocks import into_blocks
 from keras_lru.ops.complex import Complex, pack, unpack
 from keras_lru.ops.last_unmasked import last_of_stretches
 from keras_lru.ops.sequences import (
     compact,
     expand,
+    into_blocks,
     pad_to_shards,
     shift,
     take_step,
