@@ -17,9 +17,15 @@ SUITES = (
     "input",
     "serving",
     "online",
+    "distributed",
     "tpu-aot",
     "gpu-aot",
 )
+
+
+def _compiles_alone(suite):
+    """Whether a suite runs nothing, and compiles with JAX."""
+    return suite == "distributed" or suite.endswith("-aot")
 
 
 def parse_args():
@@ -44,7 +50,7 @@ def parse_args():
     )
     parser.add_argument("--output-dir", type=Path, default=Path("runs/benchmarks"))
     args = parser.parse_args()
-    if args.suite.endswith("-aot"):
+    if _compiles_alone(args.suite):
         # Keras writes keras.json unasked: only these two are somebody's choice.
         variable = os.environ.get("KERAS_BACKEND")
         chosen = args.backend or variable or "jax"
@@ -146,6 +152,10 @@ def main(args):
         from benchmarks import ahead_of_time
 
         report["results"] = ahead_of_time.run(args.suite, args.only)
+    elif args.suite == "distributed":
+        from benchmarks import distributed
+
+        report["results"] = distributed.run(args.only)
     else:
         report["machine"] = machine()
         print(report["machine"])
@@ -174,6 +184,10 @@ if __name__ == "__main__":
         from benchmarks import ahead_of_time
 
         ahead_of_time.set_environment(args.suite)
+    elif args.suite == "distributed":
+        from benchmarks import distributed
+
+        distributed.set_environment()
     # Keras chooses its backend when it is imported.
     if args.backend is not None:
         os.environ["KERAS_BACKEND"] = args.backend
@@ -181,8 +195,8 @@ if __name__ == "__main__":
     import keras
 
     args.backend = keras.backend.backend()
-    is_aot = args.suite.endswith("-aot")
-    reason = f", as {args.suite} compiles with JAX" if is_aot else ""
+    is_given = _compiles_alone(args.suite)
+    reason = f", as {args.suite} compiles with JAX" if is_given else ""
     print(f"Backend: {args.backend}{reason}", flush=True)
 
     sys.exit(main(args))

@@ -1,5 +1,6 @@
 from . import (
     compress,
+    distribution,
     experiments,
     export,
     initializers,
@@ -53,6 +54,7 @@ __all__ = [
     "SequenceForecaster",
     "SequenceRegressor",
     "compress",
+    "distribution",
     "experiments",
     "export",
     "initializers",

@@ -33,6 +33,8 @@ def pages():
 def test_code_blocks_run(page, tmp_path, monkeypatch):
     if page.name == "pytorch.md" and keras.backend.backend() != "torch":
         pytest.skip("PyTorch's own")
+    if page.name == "distributed.md" and keras.backend.backend() != "jax":
+        pytest.skip("JAX's own")
     if page.name == "export.md" and keras.backend.backend() == "torch":
         pytest.skip("another process exports there, which has no layers of a page")
     text = page.read_text()
@@ -60,6 +62,7 @@ def test_readme_commands_are_where_ci_looks_for_them():
     [
         "convert",
         "datasets",
+        "distribution",
         "experiments",
         "export",
         "layers",

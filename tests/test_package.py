@@ -29,6 +29,7 @@ PUBLIC = {
         "SequenceClassifier",
         "SequenceForecaster",
         "SequenceRegressor",
+        "distribution",
         "experiments",
         "export",
         "initializers",
@@ -55,6 +56,7 @@ PUBLIC = {
         "num_examples",
         "pack",
     ],
+    "keras_lru.distribution": ["sequence_parallel"],
     "keras_lru.experiments": [
         "Preset",
         "get_preset",

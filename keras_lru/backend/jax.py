@@ -2,19 +2,22 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.export
 import keras
 from jax import lax
 from jax import numpy as jnp
+from jax.sharding import PartitionSpec
 
 from keras_lru.backend.forward_only import is_forward_only
 from keras_lru.backend.types import Tensor
 
 __all__ = [
+    "all_time_shards",
     "arctan2",
     "as_program",
     "call_when_built",
@@ -27,6 +30,7 @@ __all__ = [
     "doubling_loop",
     "drop_compiled_programs",
     "exact_product",
+    "from_time_shard_before",
     "function_with_gradient",
     "has_accelerator",
     "has_recurrence_kernel",
@@ -35,18 +39,54 @@ __all__ = [
     "largest",
     "longest_loop",
     "loop_over_time",
+    "of_time_shard",
+    "over_time_shards",
     "packed_loop",
     "proves_sizes",
     "recurrence_kernel",
     "saved_model_options",
+    "sequence_parallel_scope",
     "sine_and_cosine",
+    "split_over_time",
     "stateful_program",
     "sum_over_replicas",
+    "time_shards",
     "value_and_gradients",
     "vector_jacobian_product",
     "with_sizes_of",
     "writes_saved_models",
 ]
+
+
+class _Split(NamedTuple):
+    """How sequences are split over devices.
+
+    Attributes:
+        mesh: A `jax.sharding.Mesh`.
+        time: Name of its axis that time is split over.
+        batch: Name of the one that the batch is split over, or `None`.
+        is_inside: Whether what is traced is the part of one device.
+    """
+
+    mesh: jax.sharding.Mesh
+    time: str
+    batch: str | None
+    is_inside: bool = False
+
+    @property
+    def shards(self):
+        return self.mesh.shape[self.time]
+
+    def spec(self, x, has_time):
+        """Of an array whose first axis is the batch, and the second may be time."""
+        devices = self.mesh.shape[self.batch] if self.batch else 1
+        is_whole = isinstance(x.shape[0], int) and x.shape[0] % devices == 0
+        batch = self.batch if is_whole else None
+        return PartitionSpec(batch, self.time) if has_time else PartitionSpec(batch)
+
+
+# Part of the key by which JAX finds a program again: none is used where it is another.
+_split: Any = getattr(jax, "make_user_context", lambda: None)()
 
 
 def longest_loop() -> int | None:
@@ -79,12 +119,15 @@ def function_with_gradient(
     if is_forward_only():
         return lambda *args: forward(*args)[0]
     needed: list[int] = []
+    # JAX calls these when it likes: whatever is split then, it is as it is now.
+    scope = contextlib.nullcontext if _split is None else partial(_split, _split.value)
 
     def known(args, outputs):
         return [*args, *(outputs if isinstance(outputs, tuple) else (outputs,))]
 
     def primal(*args):
-        outputs, kept = forward(*args)
+        with scope():
+            outputs, kept = forward(*args)
         tensors = known(args, outputs)
         needed[:] = [
             next(i for i, x in enumerate(tensors) if x is tensor) for tensor in kept
@@ -101,7 +144,8 @@ def function_with_gradient(
 
     def gradient(kept, upstream):
         several = isinstance(upstream, tuple)
-        return backward(kept, *(upstream if several else (upstream,)))
+        with scope():
+            return backward(kept, *(upstream if several else (upstream,)))
 
     function.defvjp(keep, gradient)
     return function
@@ -397,6 +441,124 @@ def data_parallel_again() -> contextlib.AbstractContextManager[None]:
     Here it is a setting of Keras, for whoever clears a session to restore.
     """
     return contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def sequence_parallel_scope(
+    mesh: keras.distribution.DeviceMesh, time: str, batch: str | None
+) -> Iterator[None]:
+    """Scope in which time is split over devices, and the batch if it is to be.
+
+    Args:
+        mesh: The devices.
+        time: Name of the axis of `mesh` that time is split over.
+        batch: Name of the one that the batch is split over, or `None`.
+
+    Raises:
+        NotImplementedError: If JAX is too old.
+        RuntimeError: If such a scope is open.
+    """
+    if _split is None:
+        raise NotImplementedError(
+            "Splitting time over devices needs `jax.make_user_context`: update JAX. "
+            f"Received: JAX {jax.__version__}"
+        )
+    if _split.value is not None:
+        raise RuntimeError(
+            "`sequence_parallel` must not be entered within another: leave that first. "
+            f"Received: time={time!r}, where {_split.value.time!r} is split already"
+        )
+    with _split(_Split(mesh.backend_mesh, time, batch)):
+        yield
+
+
+def time_shards() -> int:
+    """Over how many devices time is split, for whoever is to split it: else 1."""
+    split = None if _split is None else _split.value
+    return 1 if split is None or split.is_inside else split.shards
+
+
+def split_over_time(x: Tensor) -> Tensor:
+    """`(batch, time, …)`, which lies split over the devices if they divide it."""
+    length = x.shape[1]
+    # JAX refuses stretches of unequal length where they reach a program's arguments.
+    if time_shards() == 1 or not isinstance(length, int) or length % time_shards():
+        return x
+    split = _split.value
+    sharding = jax.sharding.NamedSharding(split.mesh, split.spec(x, True))
+    return lax.with_sharding_constraint(x, sharding)
+
+
+def over_time_shards(
+    function: Callable[..., tuple[Sequence[Tensor], Sequence[Tensor]]],
+    split: Sequence[Tensor],
+    rows: Sequence[Tensor] = (),
+    whole: Sequence[Tensor] = (),
+) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    """Call a function on each device's stretch of time. Only where `time_shards() > 1`.
+
+    Args:
+        function: Maps three sequences of tensors to two. In it `time_shards()` is 1,
+            and the functions below exchange with the other devices.
+        split: Tensors `(batch, time, …)`, of a time that the devices divide. Each sees
+            its stretch.
+        rows: Tensors `(batch, …)`: each device sees them, of its part of the batch.
+        whole: Tensors that each device sees as they are.
+
+    Returns:
+        What `function` returns, tensors as of `split` and tensors as of `rows`; of the
+        latter all devices along time must find the same.
+    """
+    scope = _split.value
+
+    def inside(*parts):
+        with _split(scope._replace(is_inside=True)):
+            return function(*parts)
+
+    whole_batch, with_time = (scope.spec(split[0], x) for x in (False, True))
+    return jax.shard_map(
+        inside,
+        mesh=scope.mesh,
+        in_specs=(with_time, whole_batch, PartitionSpec()),
+        out_specs=(with_time, whole_batch),
+        # Kernels and loops don't say which of their values differ between devices.
+        check_vma=False,
+    )(tuple(split), tuple(rows), tuple(whole))
+
+
+def all_time_shards(x: Tensor) -> Tensor:
+    """All devices' `(batch, steps, …)`, one after the other, `(batch, all steps, …)`.
+
+    Only in a function of `over_time_shards`.
+    """
+    return lax.all_gather(x, _split.value.time, axis=1, tiled=True)
+
+
+def of_time_shard(x: Tensor) -> Tensor:
+    """The device's own steps of `(batch, all steps, …)`, as of `all_time_shards`."""
+    split = _split.value
+    steps = x.shape[1] // split.shards
+    start = lax.axis_index(split.time) * steps
+    return lax.dynamic_slice_in_dim(x, start, steps, axis=1)
+
+
+def from_time_shard_before(x: Tensor, first: Tensor, reverse: bool) -> Tensor:
+    """`x` of the device whose stretch is before, in the direction of time.
+
+    Only in a function of `over_time_shards`.
+
+    Args:
+        x: A tensor of each device.
+        first: What the device with the first stretch gets, like `x`.
+        reverse: Whether time runs from the last step to the first.
+    """
+    split = _split.value
+    pairs = [(i, i + 1) for i in range(split.shards - 1)]
+    if reverse:
+        pairs = [(j, i) for i, j in pairs]
+    moved = lax.ppermute(x, split.time, pairs)
+    start = split.shards - 1 if reverse else 0
+    return jnp.where(lax.axis_index(split.time) == start, first, moved)
 
 
 def call_when_built(model: keras.Model, function: Callable[[], Any]) -> None:

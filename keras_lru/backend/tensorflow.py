@@ -1,7 +1,7 @@
 """TensorFlow: a loop step costs a few kernel launches, replicas see their own batch."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -12,6 +12,7 @@ from keras_lru.backend.forward_only import forward_only, is_forward_only
 from keras_lru.backend.types import Tensor
 
 __all__ = [
+    "all_time_shards",
     "arctan2",
     "as_program",
     "call_when_built",
@@ -24,6 +25,7 @@ __all__ = [
     "doubling_loop",
     "drop_compiled_programs",
     "exact_product",
+    "from_time_shard_before",
     "function_with_gradient",
     "has_accelerator",
     "has_recurrence_kernel",
@@ -32,18 +34,25 @@ __all__ = [
     "largest",
     "longest_loop",
     "loop_over_time",
+    "of_time_shard",
+    "over_time_shards",
     "packed_loop",
     "proves_sizes",
     "recurrence_kernel",
     "saved_model_options",
+    "sequence_parallel_scope",
     "sine_and_cosine",
+    "split_over_time",
     "stateful_program",
     "sum_over_replicas",
+    "time_shards",
     "value_and_gradients",
     "vector_jacobian_product",
     "with_sizes_of",
     "writes_saved_models",
 ]
+
+_ONE_STRETCH = "Time is not split on this backend."
 
 # Those of the open data-parallel scopes, the innermost last.
 _strategies: list[tf.distribute.Strategy] = []
@@ -321,6 +330,62 @@ def data_parallel_again() -> Iterator[None]:
     else:
         with _strategies[-1].scope():
             yield
+
+
+@contextlib.contextmanager
+def sequence_parallel_scope(
+    mesh: keras.distribution.DeviceMesh, time: str, batch: str | None
+) -> Iterator[None]:
+    """Refused: only JAX splits time.
+
+    Args:
+        mesh: The devices.
+        time: Name of an axis of `mesh`.
+        batch: Name of another, or `None`.
+
+    Raises:
+        NotImplementedError: Always.
+    """
+    raise NotImplementedError(
+        "Time is split over devices on the backend 'jax'. "
+        f"Received: backend={keras.backend.backend()!r}"
+    )
+    yield
+
+
+def time_shards() -> int:
+    """Over how many devices time is split: it is on one."""
+    return 1
+
+
+def split_over_time(x: Tensor) -> Tensor:
+    """`x` itself: nothing is split."""
+    return x
+
+
+def over_time_shards(
+    function: Callable[..., tuple[Sequence[Tensor], Sequence[Tensor]]],
+    split: Sequence[Tensor],
+    rows: Sequence[Tensor] = (),
+    whole: Sequence[Tensor] = (),
+) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    """None: see `time_shards`."""
+    raise NotImplementedError(_ONE_STRETCH)
+
+
+def all_time_shards(x: Tensor) -> Tensor:
+    """None: see `time_shards`."""
+    raise NotImplementedError(_ONE_STRETCH)
+
+
+def of_time_shard(x: Tensor) -> Tensor:
+    """None: see `time_shards`."""
+    raise NotImplementedError(_ONE_STRETCH)
+
+
+def from_time_shard_before(x: Tensor, first: Tensor, reverse: bool) -> Tensor:
+    """None: see `time_shards`."""
+    raise NotImplementedError(_ONE_STRETCH)
 
 
 def call_when_built(model: keras.Model, function: Callable[[], Any]) -> None:

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_lru.backend import proves_sizes
+from keras_lru.ops.sequences import is_split_in_rows
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
@@ -29,7 +30,7 @@ class Dense(keras.layers.Dense):
 
     def call(self, inputs, training=None):
         """Outputs `(…, units)` of inputs `(…, features)`."""
-        if len(inputs.shape) != 3:
+        if len(inputs.shape) != 3 or is_split_in_rows(inputs):
             return super().call(inputs, training=training)
         batch, time, features = ops.shape(inputs)
         if proves_sizes() and not isinstance(batch, int):

@@ -4,7 +4,8 @@ import keras
 from keras import ops
 
 from keras_lru.checks import check_choice
-from keras_lru.ops.sequences import mask_of_steps, static_size
+from keras_lru.ops.last_unmasked import last_unmasked_step
+from keras_lru.ops.sequences import final_step, mask_of_steps, static_size
 
 MODES = ("mean", "last", "max")
 
@@ -83,23 +84,24 @@ class SequencePooling(keras.layers.Layer):
             return ops.cast(ops.mean(self._widen(x), axis=1), x.dtype)
         if self.mode == "max":
             return ops.max(x, axis=1)
-        return x[:, -1]
+        return final_step(x)
 
     def _pool_masked(self, x, mask):
         if self.mode == "max":
             lowest = ops.where(mask[..., None], x, ops.full_like(x, float("-inf")))
             some = ops.any(mask, axis=1, keepdims=True)
             return ops.where(some, ops.max(lowest, axis=1), ops.zeros_like(x[:, 0]))
-        seen = ops.cumsum(ops.cast(mask, "int32"), axis=1)
-        steps = seen[:, -1:]
+        count = ops.sum(ops.cast(mask, "int32"), axis=1, keepdims=True)
         if self.mode == "last":
-            mask = ops.logical_and(mask, seen == steps)
-            steps = ops.ones_like(steps)
+            last, _ = last_unmasked_step(mask, None)
+            steps = ops.arange(0, ops.shape(mask)[1], dtype="int32")
+            mask = ops.logical_and(mask, ops.equal(steps, last[:, None]))
+            count = ops.ones_like(count)
         # `where`, as NaN in a masked step would outlive a product with zero.
         x = ops.where(mask[..., None], x, ops.zeros_like(x))
         wide = self._widen(x)
-        steps = ops.cast(ops.maximum(steps, 1), wide.dtype)
-        return ops.cast(ops.sum(wide, axis=1) / steps, x.dtype)
+        count = ops.cast(ops.maximum(count, 1), wide.dtype)
+        return ops.cast(ops.sum(wide, axis=1) / count, x.dtype)
 
     @staticmethod
     def _widen(x):

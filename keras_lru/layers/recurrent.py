@@ -13,12 +13,14 @@ from operator import attrgetter
 import keras
 from keras import constraints, initializers, ops, regularizers, tree
 
+from keras_lru.backend import split_over_time
 from keras_lru.checks import check_positive_integer, check_real, describe, fits
 from keras_lru.initializers.seeds import check_seed, derive_seed, draw_seed
 from keras_lru.layers.time_arguments import TimeArguments
 from keras_lru.ops.sequences import (
     compact,
     expand,
+    is_split,
     mask_of_steps,
     pad_time,
     static_size,
@@ -393,7 +395,7 @@ class RecurrentLayer(keras.layers.RNN):
         self._check_call(sequences, initial_state, mask, in_time)
         if in_time is not None:
             in_time = in_time.prepared(sequences, self.cell.state_dtype)
-        inputs = ops.cast(sequences, self.compute_dtype)
+        inputs = split_over_time(ops.cast(sequences, self.compute_dtype))
         if initial_state is None and self.stateful:
             # Copies: on PyTorch a variable's new value is written over its old one.
             initial_state = [ops.copy(state) for state in self.states]
@@ -432,6 +434,15 @@ class RecurrentLayer(keras.layers.RNN):
                 self.return_sequences,
                 begun,
                 **self.solver_options_in_time(),
+            )
+            return self._zero_at_masked(outputs, mask), states
+        if mask is not None and is_split(inputs) and system.takes_mask:
+            outputs, states = system.run_masked(
+                inputs,
+                initial_state,
+                mask,
+                self.return_sequences,
+                **self.solver_options(),
             )
             return self._zero_at_masked(outputs, mask), states
         lengths = None

@@ -12,7 +12,7 @@ from keras_lru.layers.gated import GatedCell, GatedSolver
 from keras_lru.layers.recurrent import RecurrentLayer
 from keras_lru.layers.serialization import reseed
 from keras_lru.ops.gated_system import bounded_sqrt
-from keras_lru.ops.sequences import project
+from keras_lru.ops.sequences import is_split_in_rows, project
 
 _C = 8.0
 # As in the published implementation.
@@ -188,8 +188,11 @@ class RGLRUCell(GatedCell):
             x = project(inputs, blocks[0], self.compute_dtype)
         else:
             shape = ops.shape(inputs)
-            x = ops.reshape(inputs, (-1, *blocks.shape[:2]))
-            x = ops.einsum("bhi,hij->bhj", x, ops.cast(blocks, x.dtype))
+            steps, leading = (
+                ("bt", shape[:2]) if is_split_in_rows(inputs) else ("b", (-1,))
+            )
+            x = ops.reshape(inputs, (*leading, *blocks.shape[:2]))
+            x = ops.einsum(f"{steps}hi,hij->{steps}hj", x, ops.cast(blocks, x.dtype))
             x = ops.reshape(x, (-1, *shape[1:]))
         return ops.sigmoid(ops.cast(x, self.state_dtype) + bias)
 

@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_lru.backend import has_value, with_sizes_of
 from keras_lru.checks import check_real, describe, fits, is_number
+from keras_lru.ops.sequences import shift
 
 
 class TimeArguments(NamedTuple):
@@ -145,7 +146,9 @@ def _earlier(x, last):
     if x is None:
         return None
     x = ops.convert_to_tensor(x)
-    return ops.concatenate([x[:, 1:], ops.full_like(x[:, :1], last)], axis=1)
+    if len(x.shape) == 2:
+        return _earlier(x[..., None], last)[..., 0]
+    return shift(x, ops.full_like(x[:, 0], last), reverse=True)
 
 
 def _of_each_step(x, inputs, name):

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from keras import ops
 
-from keras_lru.backend import compiled
+from keras_lru.backend import compiled, time_shards
 from keras_lru.backend.types import Tensor
 from keras_lru.checks import check_floating, check_shape
 from keras_lru.ops.algorithm import resolve_scan
@@ -26,12 +26,15 @@ from keras_lru.ops.irregular import (
     irregular_states,
     irregular_step,
 )
+from keras_lru.ops.last_unmasked import last_unmasked_step, repeat_at_masked
+from keras_lru.ops.masked_stretches import run_masked_stretches
 from keras_lru.ops.sequences import (
     add_masked_step,
+    count_blocks,
+    final_step,
+    into_blocks,
+    is_split_in_rows,
     last_step,
-    last_unmasked,
-    pad_time,
-    repeat_at_masked,
     static_size,
     take_step,
     take_steps,
@@ -62,6 +65,7 @@ class DiagonalSystem(System):
     takes_no_steps = True
     takes_step_sizes = True
     takes_reset = True
+    takes_mask = True
 
     input_dim: int
     output_dim: int
@@ -104,7 +108,10 @@ class DiagonalSystem(System):
 
     @abstractmethod
     def output(self, state: Tensor, inputs: Tensor) -> Tensor:
-        """Output of the step `(batch, input_dim)` that led to a packed `state`."""
+        """Output of the step `(batch, input_dim)` that led to a packed `state`.
+
+        Of steps `(batch, time, input_dim)` too, where time is split over devices.
+        """
 
     def step(
         self, inputs: Tensor, states: Sequence[Tensor]
@@ -218,6 +225,30 @@ class DiagonalSystem(System):
             hold=hold,
         )
 
+    def run_masked(
+        self,
+        inputs: Tensor,
+        initial_state: Sequence[Tensor] | None,
+        mask: Tensor,
+        return_sequences: bool = True,
+        scan: str = "auto",
+        block_size: int | str = "auto",
+    ) -> tuple[Tensor, Complex]:
+        check_shape("inputs", inputs, (None, None, self.input_dim))
+        steps = -(-inputs.shape[1] // time_shards())
+        T = self.resolve_block_size(block_size, steps)
+        return run_masked_stretches(
+            (self.polar, self.B, self.C, self.D),
+            inputs,
+            self._initial(initial_state, inputs),
+            mask,
+            system=type(self),
+            compute_dtype=self.compute_dtype,
+            return_sequences=return_sequences,
+            scan=resolve_scan(scan, -(-steps // T)),
+            T=T,
+        )
+
     def run_single_steps(
         self,
         inputs: Tensor,
@@ -241,7 +272,7 @@ class DiagonalSystem(System):
         keep = None if reset is None else ops.logical_not(reset)[..., None]
         if step_sizes is None:
             b = self.read(inputs, 1)
-            a = Coefficient(self._powers(1).map(lambda x: x[1]), self.polar)
+            a = self.coefficient(1)
             b = begin_with(reset_to, keep, pack(a.value), b)
             scan = resolve_scan(scan, static_size(inputs, 1))
             before, last = states_before(a, b, initial, scan, keep=keep)
@@ -252,21 +283,23 @@ class DiagonalSystem(System):
             states = irregular_states(
                 self.polar, step_sizes, b, initial, scan, hold, keep, reset_to
             )
-        last = states[:, -1]
+        last = final_step(states)
         if return_sequences:
             outputs = self._outputs(states, inputs)
             if mask is not None:
                 outputs = repeat_at_masked(outputs, mask, reset)
         elif mask is None:
-            outputs = self.output(last, inputs[:, -1])
+            outputs = self.output(last, final_step(inputs))
         else:
-            steps, exists = last_unmasked(mask, reset)
-            outputs = self.output(last, take_step(inputs, steps[:, -1]))
-            outputs = ops.where(exists[:, -1:], outputs, ops.zeros_like(outputs))
+            step, exists = last_unmasked_step(mask, reset)
+            outputs = self.output(last, take_step(inputs, step))
+            outputs = ops.where(exists[:, None], outputs, ops.zeros_like(outputs))
         return outputs, unpack(last)
 
     def _outputs(self, states, inputs):
         """`output` of each of the steps `(batch, time, …)`."""
+        if is_split_in_rows(inputs):
+            return self.output(states, inputs)
         time = ops.shape(inputs)[1]
         outputs = self.output(
             ops.reshape(states, (-1, 2 * self.state_size)),
@@ -291,14 +324,15 @@ class DiagonalSystem(System):
             outputs = ops.zeros((*shape, self.output_dim), dtype=inputs.dtype)
             return outputs, unpack(initial)
 
-        blocks = _into_blocks(inputs, T)
-        a = Coefficient(self._powers(T).map(lambda x: x[T]), self.polar, T)
+        blocks = into_blocks(inputs, T)
+        a = self.coefficient(T)
         before, last = states_before(a, self.read(blocks, T), initial, scan)
         final = last
-        if lengths is not None or length is None or length % T:
+        is_padded = length is None or length != count_blocks(inputs, T) * T
+        if lengths is not None or is_padded:
             if lengths is None:
                 lengths = whole_lengths(inputs)
-            final = self._state_at(lengths, blocks, before, last, T)
+            final = self.state_at(lengths, blocks, before, last, T)
         if return_sequences:
             outputs = self.write(blocks, before, last, T)
             padded = ops.shape(blocks)[1] * T
@@ -306,6 +340,10 @@ class DiagonalSystem(System):
         else:
             outputs = self._last_output(blocks, final, lengths, T)
         return outputs, unpack(final)
+
+    def coefficient(self, T: int) -> Coefficient:
+        """Λ^T, for blocks of T steps."""
+        return Coefficient(self._powers(T).map(lambda x: x[T]), self.polar, T)
 
     def _powers(self, T):
         """Λ^0 … Λ^T, made once, of which each product takes its own."""
@@ -324,7 +362,9 @@ class DiagonalSystem(System):
             check_shape("initial_state", x, shape)
         return pack(Complex(*parts))
 
-    def _state_at(self, lengths, blocks, before, last, T):
+    def state_at(
+        self, lengths: Tensor, blocks: Tensor, before: Tensor, last: Tensor, T: int
+    ) -> Tensor:
         """State after `lengths[b]` steps, from the state its block starts with."""
         count = ops.shape(before)[1]
         block, rest = lengths // T, lengths % T
@@ -389,12 +429,3 @@ def _run_in_time(
     if add_step and return_sequences:
         outputs = outputs[:, :steps]
     return outputs, last
-
-
-def _into_blocks(inputs, T):
-    """`(batch, blocks, T · input_dim)`, the last block filled up with zeros."""
-    batch, steps, input_dim = ops.shape(inputs)
-    # Of an unknown length not even "at least one step" is known.
-    count = steps // T + 1 if static_size(inputs, 1) is None else -(-steps // T)
-    padded = pad_time(inputs, count * T - steps)
-    return ops.reshape(padded, (batch, count, T * input_dim))

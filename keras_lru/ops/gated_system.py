@@ -7,12 +7,11 @@ from keras import ops
 
 from keras_lru.backend import function_with_gradient
 from keras_lru.backend.types import Tensor
+from keras_lru.ops.last_unmasked import last_unmasked_step, repeat_at_masked
 from keras_lru.ops.linear_recurrence import linear_recurrence
 from keras_lru.ops.sequences import (
     add_masked_step,
     is_running,
-    last_unmasked,
-    repeat_at_masked,
     static_size,
     zero_without_steps,
 )
@@ -33,6 +32,7 @@ class GatedSystem(System):
 
     keeps_zero_state = True
     takes_reset = True
+    takes_mask = True
 
     def __init__(
         self,
@@ -100,11 +100,27 @@ class GatedSystem(System):
             if return_sequences:
                 outputs = repeat_at_masked(outputs, mask, reset)
             else:
-                exists = last_unmasked(mask, reset)[1][:, -1:]
-                outputs = ops.where(exists, outputs, ops.zeros_like(outputs))
+                _, exists = last_unmasked_step(mask, reset)
+                outputs = ops.where(exists[:, None], outputs, ops.zeros_like(outputs))
         if add_step and return_sequences:
             outputs = outputs[:, :steps]
         return ops.cast(outputs, self.compute_dtype), [last]
+
+    def run_masked(
+        self,
+        inputs: Tensor,
+        initial_state: Sequence[Tensor] | None,
+        mask: Tensor,
+        return_sequences: bool = True,
+        scan: str = "auto",
+    ) -> tuple[Tensor, list[Tensor]]:
+        return self.run_in_time(
+            inputs,
+            initial_state,
+            mask=mask,
+            return_sequences=return_sequences,
+            scan=scan,
+        )
 
 
 def bounded_sqrt(x: Tensor) -> Tensor:

@@ -113,10 +113,9 @@ def _pull_back_product(of_steps, of_states, upstream):
         of_states: `(2·n,)`.
         upstream: `(batch, time, 2·n)`.
     """
-    rows = ops.reshape(upstream, (-1, upstream.shape[-1]))
-    in_steps = exact_product(rows, of_states[:, None])
-    in_states = exact_product(ops.reshape(of_steps, (1, -1)), rows)
-    return in_states[0], ops.reshape(in_steps, ops.shape(of_steps))
+    in_steps = exact_product(upstream, of_states[:, None])
+    in_states = exact_product(ops.swapaxes(of_steps, 1, 2), upstream)
+    return ops.sum(in_states, axis=(0, 1)), in_steps
 
 
 def _curve(step_sizes):

@@ -9,7 +9,7 @@ from keras_lru.backend.types import Tensor
 from keras_lru.checks import check_floating, check_shape
 from keras_lru.ops.algorithm import check_scan, resolve_scan
 from keras_lru.ops.complex import Complex, pack, to_polar, unpack
-from keras_lru.ops.sequences import pad_time, static_size
+from keras_lru.ops.sequences import final_step, pad_time, static_size
 from keras_lru.ops.time_invariant import Coefficient, states_after, states_before
 from keras_lru.ops.time_varying import VaryingRecurrence
 
@@ -166,4 +166,4 @@ def _with_varying(take, a, b, initial, reverse, scan, keep):
         scan, is_complex=take is unpack, has_cuts=keep is not None
     )
     states = recurrence.states(a, b, initial, reverse)
-    return states, states[:, 0 if reverse else -1]
+    return states, final_step(states, reverse)

@@ -9,9 +9,19 @@ padding at the start if the state there is zero: zero inputs keep it zero.
 
 from typing import NamedTuple
 
+import keras
 from keras import ops
 
-from keras_lru.backend import compiled, cond, largest
+from keras_lru.backend import (
+    compiled,
+    cond,
+    from_time_shard_before,
+    function_with_gradient,
+    largest,
+    over_time_shards,
+    split_over_time,
+    time_shards,
+)
 from keras_lru.backend.types import Tensor
 from keras_lru.checks import fits
 
@@ -20,6 +30,22 @@ def static_size(x: Tensor, axis: int) -> int | None:
     """Size of `x` along `axis` as a Python integer, `None` if unknown while tracing."""
     size = x.shape[axis]
     return size if isinstance(size, int) else None
+
+
+def is_split(x: Tensor) -> bool:
+    """Whether the time of `(batch, time, features)` is spread over several devices.
+
+    One device has not all steps then: it must take none by its index.
+    """
+    return time_shards() > 1 and len(x.shape) == 3 and bool(static_size(x, 1))
+
+
+def is_split_in_rows(x: Tensor) -> bool:
+    """Whether batch and time, which is split, must stay two axes.
+
+    As one they are a stretch on each device if there is one sequence.
+    """
+    return is_split(x) and static_size(x, 0) != 1
 
 
 # Products
@@ -38,7 +64,7 @@ def project(x: Tensor, matrix: Tensor, dtype: str) -> Tensor:
     """
     x, matrix = ops.cast(x, dtype), ops.cast(matrix, dtype)
     # Not `ops.matmul`, here and elsewhere: of float64 it is float32 on PyTorch.
-    if len(x.shape) == 2:
+    if len(x.shape) == 2 or is_split_in_rows(x):
         return x @ matrix
     _, time, features = ops.shape(x)
     product = ops.reshape(x, (-1, features)) @ matrix
@@ -81,6 +107,11 @@ def take_steps(x: Tensor, index: Tensor) -> Tensor:
 
 def take_step(x: Tensor, index: Tensor) -> Tensor:
     """`x[b, index[b]]`: `(batch, time, features)` by `(batch,)`."""
+    if is_split(x):
+        # A sum over all devices, of which one has something.
+        steps = ops.arange(0, x.shape[1], dtype="int32")
+        taken = ops.equal(steps, ops.cast(index, "int32")[:, None])[..., None]
+        return ops.sum(ops.where(taken, x, ops.zeros_like(x)), axis=1)
     return take_steps(x, index[:, None])[:, 0]
 
 
@@ -90,16 +121,47 @@ def last_step(x: Tensor, lengths: Tensor | None) -> Tensor:
     Of a sequence of length 0, the first one: `x` has one at least.
     """
     if lengths is None:
-        return x[:, -1]
+        return final_step(x)
     return take_step(x, ops.maximum(lengths - 1, 0))
+
+
+def final_step(x: Tensor, reverse: bool = False) -> Tensor:
+    """The last step of `(batch, time, …)` in the direction of time."""
+    index = 0 if reverse else -1
+    if not is_split(x):
+        return x[:, index]
+    return take_step(x, ops.full((1,), index % x.shape[1], dtype="int32"))
 
 
 def shift(x: Tensor, first: Tensor, reverse: bool = False) -> Tensor:
     """Every step moves one later in time, `first` enters; one earlier if `reverse`."""
+    if is_split(x):
+        return _shift_over_shards(x, first, reverse)
     first = first[:, None]
     if reverse:
         return ops.concatenate([x, first], axis=1)[:, 1:]
     return ops.concatenate([first, x], axis=1)[:, :-1]
+
+
+def _shift_over_shards(x, first, reverse):
+    """`shift`, for which each device hands one step to the next."""
+
+    def each(split, rows, _):
+        ((x,), (first,)) = split, rows
+        enters = from_time_shard_before(final_step(x, reverse), first, reverse)
+        return [shift(x, enters, reverse)], []
+
+    def forward(x, first):
+        (shifted,), _ = over_time_shards(each, [pad_to_shards(x, reverse)], [first])
+        return without_padding(shifted, x.shape[1], reverse), ()
+
+    def backward(_, upstream):
+        zeros = ops.zeros_like(first)
+        return shift(upstream, zeros, not reverse), final_step(upstream, not reverse)
+
+    if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype)):
+        return forward(x, first)[0]
+    return function_with_gradient(forward, backward)(x, first)
 
 
 def in_time(steps: list, reverse: bool) -> list:
@@ -116,8 +178,45 @@ def pad_time(x: Tensor, amount: int | Tensor, at_front: bool = False) -> Tensor:
     """Zeros added along time; `amount` may be known at run time only."""
     if isinstance(amount, int) and amount == 0:
         return x
+    if is_split(x):
+        # Of this, and not of a concatenation, each device makes its part alone.
+        widths = (amount, 0) if at_front else (0, amount)
+        return ops.pad(x, [(0, 0), widths, (0, 0)])
     zeros = ops.zeros((ops.shape(x)[0], amount, x.shape[-1]), dtype=x.dtype)
     return ops.concatenate([zeros, x] if at_front else [x, zeros], axis=1)
+
+
+def pad_to_shards(x: Tensor, reverse: bool = False) -> Tensor:
+    """Zeros after the last step, so that as many steps are on each device."""
+    return pad_time(x, -x.shape[1] % time_shards(), at_front=reverse)
+
+
+def without_padding(x: Tensor, length: int, reverse: bool = False) -> Tensor:
+    """The first `length` steps in the direction of time."""
+    start = x.shape[1] - length if reverse else 0
+    return x[:, start : start + length]
+
+
+# Blocks
+
+
+def into_blocks(inputs: Tensor, T: int) -> Tensor:
+    """`(batch, blocks, T · input_dim)`, the last block filled up with zeros."""
+    batch, steps, input_dim = ops.shape(inputs)
+    count = count_blocks(inputs, T)
+    padded = split_over_time(pad_time(inputs, count * T - steps))
+    return ops.reshape(padded, (batch, count, T * input_dim))
+
+
+def count_blocks(inputs: Tensor, T: int) -> int | Tensor:
+    """How many blocks `into_blocks` makes."""
+    steps = ops.shape(inputs)[1]
+    if static_size(inputs, 1) is None:
+        # Not even "at least one step" is known.
+        return steps // T + 1
+    count = -(-steps // T)
+    # Over several devices, as many on each.
+    return count + -count % time_shards() if is_split(inputs) else count
 
 
 # Lengths
@@ -199,47 +298,6 @@ def compact(inputs: Tensor, mask: Tensor, *, starts_at_zero: bool) -> Compacted:
 
     inputs = cond(in_place, lambda: inputs, moved)
     return Compacted(inputs, ops.where(in_place, end, count), in_place, mask)
-
-
-def last_unmasked(mask: Tensor, reset: Tensor | None) -> tuple[Tensor, Tensor]:
-    """For each step, the last unmasked one until then, and whether there is one.
-
-    Args:
-        mask: Boolean, `(batch, time)`.
-        reset: Boolean `(batch, time)`: where a sequence begins, of which alone a step
-            knows; `None` means nowhere.
-
-    Returns:
-        `(steps, exists)`, integers and booleans `(batch, time)`.
-    """
-    time = ops.shape(mask)[1]
-    seen = ops.cumsum(ops.cast(mask, "int32"), axis=1)
-    key = ops.arange(0, time, dtype="int32")[None]
-    key = key + time * ops.cast(ops.logical_not(mask), "int32")
-    in_front = ops.argsort(key, axis=1)
-    steps = ops.take_along_axis(in_front, ops.maximum(seen - 1, 0), axis=1)
-    exists = seen > 0
-    if reset is not None:
-        begun = ops.cumsum(ops.cast(reset, "int32"), axis=1)
-        same = ops.equal(begun, ops.take_along_axis(begun, steps, axis=1))
-        exists = ops.logical_and(exists, same)
-    return steps, exists
-
-
-def repeat_at_masked(outputs: Tensor, mask: Tensor, reset: Tensor | None) -> Tensor:
-    """Outputs `(batch, time, features)`, at masked steps those of the last unmasked.
-
-    Args:
-        outputs: At masked steps anything.
-        mask: As of `last_unmasked`.
-        reset: See there.
-
-    Returns:
-        Zeros at steps that have none.
-    """
-    steps, exists = last_unmasked(mask, reset)
-    repeated = take_steps(outputs, steps)
-    return ops.where(exists[..., None], repeated, ops.zeros_like(repeated))
 
 
 def add_masked_step(

@@ -36,6 +36,8 @@ class System(ABC):
     # What `run_in_time` takes.
     takes_step_sizes = False
     takes_reset = False
+    # Whether there is a `run_masked`.
+    takes_mask = False
 
     @abstractmethod
     def run(
@@ -94,3 +96,27 @@ class System(ABC):
             if the sequence has none.
         """
         raise NotImplementedError(f"{type(self).__name__} has no steps of its own.")
+
+    def run_masked(
+        self,
+        inputs: Tensor,
+        initial_state: Sequence[Tensor] | None,
+        mask: Tensor,
+        return_sequences: bool = True,
+    ) -> tuple[Tensor, Sequence[Tensor]]:
+        """All steps but the masked, where time is split over devices.
+
+        Of a system that `takes_mask`; else, and where time is not split, the layer
+        moves masked steps out of the way, and lets it `run`. Subclasses may take more,
+        as of `run`.
+
+        Args:
+            inputs: As of `run_in_time`, and so are the others.
+            initial_state: See there.
+            mask: See there.
+            return_sequences: See there.
+
+        Returns:
+            As `run_in_time`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} takes no mask.")

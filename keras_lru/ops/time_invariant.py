@@ -17,19 +17,34 @@ the conjugate coefficient, and which keeps nothing but the states.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 from keras import ops
 
 from keras_lru.backend import (
+    all_time_shards,
     function_with_gradient,
     loop_over_time,
+    of_time_shard,
+    over_time_shards,
     packed_loop,
     recurrence_kernel,
+    time_shards,
 )
 from keras_lru.backend.types import Tensor
 from keras_lru.ops.complex import Complex, Polar, conjugate, pack, unpack
-from keras_lru.ops.sequences import in_time, kept, pad_time, shift, static_size
+from keras_lru.ops.sequences import (
+    final_step,
+    in_time,
+    is_split,
+    kept,
+    pad_time,
+    pad_to_shards,
+    shift,
+    static_size,
+    without_padding,
+)
 
 ALGORITHMS = ("sequential", "chunked", "associative", "pallas")
 CHUNK = 16
@@ -51,7 +66,7 @@ class Coefficient(NamedTuple):
     stride: int = 1
 
     def powers(self, exponents: Sequence[int]) -> Complex:
-        """Powers by positive integers, `(len(exponents), n)`."""
+        """Powers by non-negative integers, `(len(exponents), n)`."""
         return self.polar.powers(exponents, self.stride)
 
     def conjugate(self) -> "Coefficient":
@@ -90,6 +105,8 @@ def states_before(
 
 def _before_and_last(a, b, initial_state, keeps, algorithm, reverse):
     run = _RUN[algorithm]
+    if is_split(b):
+        run = partial(_in_stretches, run)
 
     def coefficient(value, log_modulus, angle):
         return Coefficient(unpack(value), Polar(log_modulus, angle), a.stride)
@@ -257,3 +274,78 @@ def _in_chunks(a, b, state, reverse, keep, size, scan_chunks):
     final = 0 if reverse else -1
     found = before[:, final] if keep is None else kept(before[:, final], keep[:, final])
     return before, step(found, b[:, final])
+
+
+# Over several devices
+
+
+def _in_stretches(run, a, b, state, reverse, keep):
+    """A stretch of time on each device, which exchange the states that theirs end in.
+
+    The states that stretches start from obey the recurrence too: each device solves it,
+    over as many steps as there are devices, and adds what its own stretch keeps of it.
+    """
+    length, count = b.shape[1], -(-b.shape[1] // time_shards())
+
+    def each(split, rows, whole):
+        b, keep = (*split, None)[:2]
+        (state,) = rows
+        value, *polar = whole
+        local = Coefficient(unpack(value), Polar(*polar), a.stride)
+        before, end = run(local, b, ops.zeros_like(state), reverse, keep)
+        reached = None
+        if keep is not None:
+            reached = all_time_shards(ops.min(keep, axis=1, keepdims=True))
+        ends = all_time_shards(end[:, None])
+        over = _of_steps(local, count)
+        starts, last = _chunked(over, ends, state, reverse, reached)
+        left = decayed(local, of_time_shard(starts), count, reverse)
+        return [before + kept(left, _until_cut(keep, reverse))], [last]
+
+    split = [pad_to_shards(x, reverse) for x in (b, keep) if x is not None]
+    (before,), (last,) = over_time_shards(
+        each, split, [state], [pack(a.value), *a.polar]
+    )
+    before = without_padding(before, length, reverse)
+    if length % time_shards():
+        # After the padding it is another.
+        found = final_step(before, reverse)
+        if keep is not None:
+            found = kept(found, final_step(keep, reverse))
+        last = _step(a)(found, final_step(b, reverse))
+    return before, last
+
+
+def _of_steps(a, count):
+    """The coefficient of `count` steps as one."""
+    value = a.powers([count]).map(lambda x: x[0])
+    return Coefficient(value, a.polar, count * a.stride)
+
+
+def decayed(
+    a: Coefficient, state: Tensor, length: int, reverse: bool = False
+) -> Tensor:
+    """What is left of a state `(batch, 1, 2·n)` before each of `length` steps.
+
+    Powers are products of two, of which there are few: all are on their way only.
+    """
+    size = 1 << (length.bit_length() + 1) // 2
+    count = -(-length // size)
+    fine = a.powers(in_time([*range(size)], reverse))
+    coarse = _of_steps(a, size).powers(in_time([*range(count)], reverse))
+    starts = pack(coarse * unpack(state))[:, :, None]
+    direct, cross = _factor(fine)
+    left = direct * starts + cross * _swap(starts)
+    left = ops.reshape(left, (-1, count * size, state.shape[-1]))
+    return without_padding(left, length, reverse)
+
+
+def _until_cut(keep, reverse):
+    """Whether a step finds something of the first state; `None` if all of them do."""
+    if keep is None:
+        return None
+    length = keep.shape[1]
+    steps = ops.arange(0, length, dtype="int32")[None, :, None]
+    steps = length - 1 - steps if reverse else steps
+    first = ops.min(ops.where(keep > 0, length, steps), axis=1, keepdims=True)
+    return ops.cast(steps <= first, keep.dtype)

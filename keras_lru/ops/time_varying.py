@@ -7,15 +7,27 @@ written by hand: the same recurrence backwards, with the conjugate coefficients.
 from keras import ops
 
 from keras_lru.backend import (
+    all_time_shards,
     function_with_gradient,
     loop_over_time,
+    of_time_shard,
+    over_time_shards,
     recurrence_kernel,
 )
 from keras_lru.backend.types import Tensor
 from keras_lru.ops.algorithm import resolve_varying_scan
 from keras_lru.ops.associative_scan import associative_scan
 from keras_lru.ops.complex import conjugate, pack, unpack
-from keras_lru.ops.sequences import in_time, pad_time, shift, static_size
+from keras_lru.ops.sequences import (
+    final_step,
+    in_time,
+    is_split,
+    pad_time,
+    pad_to_shards,
+    shift,
+    static_size,
+    without_padding,
+)
 from keras_lru.ops.time_invariant import states_after
 
 # In longer ones, XLA computes what its fusions share over and over before it sees it.
@@ -89,7 +101,7 @@ class VaryingRecurrence:
         after = self._take(adjoints)
         d_a = pack(conjugate(before) * after)
         d_initial = pack(self._times(conjugate(self._take(a)), after))
-        return d_a, adjoints, d_initial[:, -1 if reverse else 0]
+        return d_a, adjoints, final_step(d_initial, not reverse)
 
     def solve(
         self, a: Tensor, b: Tensor, initial_state: Tensor, reverse: bool = False
@@ -105,6 +117,8 @@ class VaryingRecurrence:
         Returns:
             As `states`.
         """
+        if is_split(b):
+            return self._in_stretches(a, b, initial_state, reverse)
         scan = resolve_varying_scan(self.scan, static_size(b, 1))
         if scan == "sequential":
             return self._sequential(a, b, initial_state, reverse)
@@ -130,17 +144,8 @@ class VaryingRecurrence:
         size = min(CHUNK, length)
         count = -(-length // size)
 
-        def cut(x):
-            x = pad_time(x, count * size - length, at_front=reverse)
-            x = ops.unstack(ops.reshape(x, (batch, count, size, features)), size, 2)
-            return [self._take(y) for y in in_time(x, reverse)]
-
-        coefficients, inputs = cut(a), cut(b)
-        inside, reach = inputs[:1], coefficients[:1]
-        for a_j, b_j in zip(coefficients[1:], inputs[1:], strict=True):
-            inside.append(self._times(a_j, inside[-1]) + b_j)
-            # How what the chunk starts from gets so far.
-            reach.append(self._times(a_j, reach[-1]))
+        a, b = (pad_time(x, count * size - length, at_front=reverse) for x in (a, b))
+        inside, reach = self._inside_chunks(a, b, size, reverse)
         before = initial[:, None]
         if count > 1:
             ends = self._chunked(pack(reach[-1]), pack(inside[-1]), initial, reverse)
@@ -153,6 +158,54 @@ class VaryingRecurrence:
         states = ops.reshape(states, (batch, count * size, features))
         start = count * size - length if reverse else 0
         return states[:, start : start + length]
+
+    def _inside_chunks(self, a, b, size, reverse):
+        """States after each step of all chunks from zero, and products until there."""
+
+        def steps(x):
+            batch, length, features = ops.shape(x)
+            x = ops.reshape(x, (batch, length // size, size, features))
+            return [self._take(y) for y in in_time(ops.unstack(x, size, 2), reverse)]
+
+        coefficients, inputs = steps(a), steps(b)
+        inside, reach = inputs[:1], coefficients[:1]
+        for a_j, b_j in zip(coefficients[1:], inputs[1:], strict=True):
+            inside.append(self._times(a_j, inside[-1]) + b_j)
+            # How what the chunk starts from gets so far.
+            reach.append(self._times(a_j, reach[-1]))
+        return inside, reach
+
+    def _in_stretches(self, a, b, initial, reverse):
+        """A stretch of time on each device: see `time_invariant`."""
+
+        def each(split, rows, _):
+            (a, b), (initial,) = split, rows
+            ends = all_time_shards(ops.concatenate(self._fold(a, b, reverse), -1))
+            products, ends = ops.split(ends, 2, -1)
+            starts = self._chunked(products, ends, initial, reverse)
+            starts = shift(starts, initial, reverse)
+            return [self.solve(a, b, of_time_shard(starts)[:, 0], reverse)], []
+
+        split = [pad_to_shards(x, reverse) for x in (a, b)]
+        (states,), _ = over_time_shards(each, split, [initial])
+        return without_padding(states, b.shape[1], reverse)
+
+    def _fold(self, a, b, reverse):
+        """All steps as one, `(batch, 1, features)`: its coefficient and its input."""
+        length = b.shape[1]
+        if length == 1:
+            return a, b
+        size = min(CHUNK, length)
+        rest = length % size
+        whole = slice(rest, None) if reverse else slice(0, length - rest)
+        left = slice(0, rest) if reverse else slice(length - rest, None)
+        inside, reach = self._inside_chunks(a[:, whole], b[:, whole], size, reverse)
+        # Steps beyond the last whole chunk are steps of the next level.
+        a, b = (
+            ops.concatenate(in_time([pack(x), y[:, left]], reverse), axis=1)
+            for x, y in ((reach[-1], a), (inside[-1], b))
+        )
+        return self._fold(a, b, reverse)
 
     def _associative(self, a, b, initial, reverse):
         def combine(earlier, later):

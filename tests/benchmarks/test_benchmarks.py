@@ -277,7 +277,7 @@ def test_the_backend_is_keras_s_choice_unless_it_is_given(asked_for):
     assert asked_for("--backend", "jax", backend="tensorflow") == "jax"
 
 
-@pytest.mark.parametrize("suite", ["tpu-aot", "gpu-aot"])
+@pytest.mark.parametrize("suite", ["tpu-aot", "gpu-aot", "distributed"])
 def test_compiling_ahead_of_time_takes_jax_where_nobody_chose(asked_for, suite):
     assert asked_for("--suite", suite) == "jax"
     assert asked_for("--suite", suite, "--backend", "jax") == "jax"
@@ -300,7 +300,25 @@ def test_wrong_arguments_are_refused():
             "Received: --backend tensorflow",
         ),
         (["--suite", "tpu-aot"], "tensorflow", "Received: KERAS_BACKEND=tensorflow"),
+        (
+            ["--suite", "distributed", "--backend", "torch"],
+            None,
+            "--suite distributed compiles with JAX: choose it with --backend jax. ",
+        ),
     ):
         process = run(*arguments, KERAS_BACKEND=variable)
         assert process.returncode == 2
         assert message in process.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="compiles with JAX")
+def test_devices_exchange_what_the_formula_says(tmp_path):
+    process = run(
+        *("--suite", "distributed", "--only", "RGLRU blocks, both"),
+        *("--output-dir", tmp_path),
+    )
+    assert process.returncode == 0, process.stderr
+    report = json.loads((tmp_path / "distributed-jax.json").read_text())
+    (row,) = report["results"]
+    assert row["ends, bytes"] == row["formula, bytes"] > 0
