@@ -1,6 +1,7 @@
 """Every backend has the same names; one without a module is refused."""
 
 import ast
+import importlib
 import os
 import pathlib
 import subprocess
@@ -86,3 +87,15 @@ def test_second_derivatives_go_through_the_gradient_by_hand_too():
 
     x = np.float32([3.0])
     np.testing.assert_allclose(ops.convert_to_numpy(gradients(slope, x)[0]), [9.0])
+
+
+@pytest.mark.parametrize("on_gpu", [False, True])
+@pytest.mark.parametrize("shapes", [((2, 5, 3), (3, 1)), ((2, 1, 5), (2, 5, 3))])
+def test_the_exact_product_is_a_matrix_product(shapes, on_gpu, monkeypatch):
+    module = importlib.import_module(f"keras_lru.backend.{keras.backend.backend()}")
+    monkeypatch.setattr(module, "has_accelerator", lambda: on_gpu)
+    rng = np.random.default_rng(0)
+    x, y = (rng.normal(size=shape).astype("float32") for shape in shapes)
+    found = module.exact_product(*map(keras.ops.convert_to_tensor, (x, y)))
+    expected = x.astype("float64") @ y
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(found), expected, rtol=1e-5)

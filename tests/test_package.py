@@ -56,7 +56,7 @@ PUBLIC = {
         "num_examples",
         "pack",
     ],
-    "keras_lru.distribution": ["sequence_parallel"],
+    "keras_lru.distribution": ["layout_map", "sequence_parallel"],
     "keras_lru.experiments": [
         "Preset",
         "get_preset",

@@ -551,5 +551,5 @@ def exact_product(x: Tensor, y: Tensor) -> Tensor:
     """The matrix product, in the whole precision of its dtype on every device."""
     if has_accelerator():
         # A GPU would round the factors.
-        return tf.reduce_sum(x[..., None] * y, axis=-2)
+        return tf.reduce_sum(x[..., None] * y[..., None, :, :], axis=-2)
     return x @ y

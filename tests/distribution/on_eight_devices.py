@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from keras.distribution import DeviceMesh
 
-from keras_lru import LRU, RGLRU, ResidualBlock, SequenceClassifier
-from keras_lru.distribution import sequence_parallel
+from keras_lru import LRU, RGLRU, S5, ResidualBlock, SequenceClassifier
+from keras_lru.distribution import layout_map, sequence_parallel
 from keras_lru.layers.pooling import SequencePooling
 from keras_lru.ops import linear_recurrence, naive
+from keras_lru.training import AdamW
 
 from ..layers.kinds import KINDS, Solver
 from ..layers.sequences import MASKS, assert_close, normal
@@ -294,3 +295,35 @@ def test_a_million_steps_need_an_eighth_of_the_memory():
     )
     many = compiled(block(), shape, training=True)
     assert bytes_of(many) <= bytes_of(one.compile()) / 6
+
+
+# States split
+
+
+@pytest.mark.parametrize("name", ["lru", slow("s5")])
+def test_states_on_four_devices_learn_what_one_learns(name):
+    x, y = normal(8, 24, 3), np.arange(8) % 3
+    recurrence = {"lru": None, "s5": S5(6, 16, return_sequences=True)}[name]
+
+    def losses():
+        model = SequenceClassifier(
+            3, depth=2, units=6, state_size=8, recurrence=recurrence, seed=0
+        )
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(AdamW(0.01), loss)
+        history = model.fit(x, y, batch_size=8, epochs=10, shuffle=False, verbose=0)
+        return model, history.history["loss"]
+
+    _, expected = losses()
+    devices = keras.distribution.list_devices("cpu")[:8]
+    mesh = DeviceMesh((2, 4), ["batch", "model"], devices)
+    parallel = keras.distribution.ModelParallel(
+        layout_map=layout_map(mesh), batch_dim_name="batch"
+    )
+    with parallel.scope():
+        model, found = losses()
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    cell = next(v for v in model.trainable_variables if v.path.endswith("B_re"))
+    assert cell.value.sharding.shard_shape(cell.shape) == (6, 2)
+    moments = [v for v in model.optimizer.variables if "B_re" in v.path]
+    assert {v.value.sharding.shard_shape(v.shape) for v in moments} == {(6, 2)}
