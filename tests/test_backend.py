@@ -41,12 +41,16 @@ def test_all_of_them_are_offered():
     assert all(hasattr(backend, name) for name in backend.__all__)
 
 
-def test_models_predict_on_numpy():
+@pytest.mark.parametrize(
+    "name", ["numpy", pytest.param("openvino", marks=pytest.mark.formats)]
+)
+def test_models_predict_where_nothing_trains(name):
     """Those of every kind that earlier versions stored, as they did then."""
+    pytest.importorskip(name)
     tests = FOLDER.parents[1] / "tests" / "compatibility" / "test_stored_files.py"
     process = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-k", "predicts_the_same", tests],
-        env={**os.environ, "KERAS_BACKEND": "numpy"},
+        env={**os.environ, "KERAS_BACKEND": name},
         capture_output=True,
         text=True,
         check=False,

@@ -21,10 +21,12 @@ def stored(path):
 def test_a_stored_model_predicts_the_same(path):
     inputs, outputs = stored(path)
     model = keras.models.load_model(path)
-    # What float32 keeps of the largest numbers, whatever the backend.
+    # What float32 keeps of the largest numbers, whatever the backend; OpenVINO computes
+    # in bfloat16 where the processor has it.
+    kept = 3e-2 if keras.backend.backend() == "openvino" else 1e-6
     largest = max(1, np.abs(outputs).max())
     np.testing.assert_allclose(
-        model.predict(inputs, verbose=0), outputs, rtol=0, atol=1e-6 * largest
+        model.predict(inputs, verbose=0), outputs, rtol=0, atol=kept * largest
     )
 
 
