@@ -150,6 +150,11 @@ def _check(model, state_size, tolerance):
             "`model` must be a built layer or model: call it on inputs once. Received: "
             f"model={model!r}"
         )
+    if any(getattr(x, "lora_enabled", False) for x in model._flatten_layers()):
+        raise ValueError(
+            "`model` must have all of its weights in one: save it and load it, after "
+            f"`enable_lora`. Received: model={model.name!r}, which trains in low rank"
+        )
     if (state_size is None) == (tolerance is None):
         raise ValueError(
             "Give one of `state_size` and `tolerance`. Received: "

@@ -26,6 +26,7 @@ class DiagonalCell(RecurrentCell):
     """
 
     state_names = ("x_re", "x_im")
+    lora_enabled = False
 
     def __init__(self, units, num_states, hold="zero_order", **kwargs):
         super().__init__(units, **kwargs)
@@ -52,6 +53,14 @@ class DiagonalCell(RecurrentCell):
 
     def get_config(self):
         return {**super().get_config(), "hold": self.hold}
+
+    def pair(self, name):
+        """Real and imaginary part of B or C, what it learned in low rank included."""
+        parts = [
+            ops.convert_to_tensor(getattr(self, f"{name}_{part}"))
+            for part in ("re", "im")
+        ]
+        return self.with_low_rank(name, parts) if self.lora_enabled else parts
 
     def make_pair(self, name, shape, packed, group, recurrent=False):
         """Real and imaginary part: the halves of one matrix, drawn together.

@@ -19,6 +19,7 @@ from keras_lru.initializers.ring import (
 from keras_lru.layers.arguments import ConstraintLike, InitializerLike, RegularizerLike
 from keras_lru.layers.diagonal import DiagonalCell, DiagonalSolver
 from keras_lru.layers.feedthrough import Feedthrough, check_feedthrough
+from keras_lru.layers.low_rank import LowRankPairs, LowRankRecurrence
 from keras_lru.layers.recurrent import RecurrentLayer
 from keras_lru.ops.complex import Complex, Polar, safe_exp, to_polar
 from keras_lru.ops.dense_system import DenseSystem
@@ -72,7 +73,7 @@ def resolve_initialization(initialization, r_min, r_max, max_phase):
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
-class LRUCell(Feedthrough, DiagonalCell):
+class LRUCell(LowRankPairs, Feedthrough, DiagonalCell):
     """Cell class for the Linear Recurrent Unit.
 
     One step of the recurrence of [Orvieto et al., 2023](
@@ -286,16 +287,13 @@ class LRUCell(Feedthrough, DiagonalCell):
         return _POLAR_FORMS[self.parameterization](*weights)
 
     def system(self):
-        B_re, B_im, C_re, C_im = (
-            ops.convert_to_tensor(w)
-            for w in (self.B_re, self.B_im, self.C_re, self.C_im)
-        )
+        B_re, B_im = self.pair("B")
         if self.gamma_log is not None:
             gamma = safe_exp(ops.convert_to_tensor(self.gamma_log))
             B_re, B_im = gamma * B_re, gamma * B_im
         D = None if self.D is None else ops.convert_to_tensor(self.D)
         return DenseSystem(
-            self.polar(), (B_re, B_im), (C_re, C_im), D, self.compute_dtype
+            self.polar(), (B_re, B_im), self.pair("C"), D, self.compute_dtype
         )
 
     def get_config(self):
@@ -313,7 +311,7 @@ class LRUCell(Feedthrough, DiagonalCell):
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
-class LRU(DiagonalSolver, RecurrentLayer):
+class LRU(LowRankRecurrence, DiagonalSolver, RecurrentLayer):
     """Linear Recurrent Unit layer - Orvieto et al., 2023.
 
     A recurrent layer with a diagonal, linear, complex recurrence, section 1 of

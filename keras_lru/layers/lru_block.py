@@ -9,6 +9,7 @@ from keras_lru.initializers.seeds import check_seed, derive_seed
 from keras_lru.layers.arguments import ActivationLike
 from keras_lru.layers.dense import Dense
 from keras_lru.layers.freezing import freeze_parts
+from keras_lru.layers.low_rank import LowRankLayers
 from keras_lru.layers.lru import LRU, resolve_initialization
 from keras_lru.layers.pooling import MODES, SequencePooling
 from keras_lru.layers.residual_block import ResidualBlock
@@ -17,7 +18,7 @@ from keras_lru.ops.sequences import mask_of_steps
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
-class LRUBlock(keras.layers.Layer):
+class LRUBlock(LowRankLayers, keras.layers.Layer):
     """An `LRU` with all that makes a network of it, where an `LSTM` stood.
 
     The recurrence of an `LRU` is linear, so that one alone cannot do what one `LSTM`

@@ -16,6 +16,7 @@ from keras_lru.initializers.hippo import (
 from keras_lru.layers.arguments import ConstraintLike, InitializerLike, RegularizerLike
 from keras_lru.layers.diagonal import DiagonalCell, DiagonalSolver
 from keras_lru.layers.feedthrough import Feedthrough, check_feedthrough
+from keras_lru.layers.low_rank import LowRankPairs, LowRankRecurrence
 from keras_lru.layers.recurrent import RecurrentLayer
 from keras_lru.layers.zero_order_hold import discretize, input_gain, step_size
 from keras_lru.ops.complex import Complex, pack, unpack
@@ -26,7 +27,7 @@ _LARGEST_REAL_PART = -1e-4
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
-class S5Cell(Feedthrough, DiagonalCell):
+class S5Cell(LowRankPairs, Feedthrough, DiagonalCell):
     """Cell class for the simplified state space layer S5.
 
     One step of the recurrence of [Smith et al., 2023](
@@ -234,15 +235,11 @@ class S5Cell(Feedthrough, DiagonalCell):
         return discretize(*self._continuous())
 
     def system(self):
-        B_re, B_im, C_re, C_im = (
-            ops.convert_to_tensor(w)
-            for w in (self.B_re, self.B_im, self.C_re, self.C_im)
-        )
         eigenvalues, delta = self._continuous()
-        B = input_gain(eigenvalues, delta) * Complex(B_re, B_im)
+        B = input_gain(eigenvalues, delta) * Complex(*self.pair("B"))
         # A state stands for its conjugate too.
         factor = 2.0 if self.conjugate_symmetry else 1.0
-        C = (factor * C_re, factor * C_im)
+        C = [factor * x for x in self.pair("C")]
         D = None if self.D is None else ops.convert_to_tensor(self.D)
         polar = discretize(eigenvalues, delta)
         return DenseSystem(polar, B, C, D, self.compute_dtype)
@@ -261,7 +258,7 @@ class S5Cell(Feedthrough, DiagonalCell):
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
-class S5(DiagonalSolver, RecurrentLayer):
+class S5(LowRankRecurrence, DiagonalSolver, RecurrentLayer):
     """S5 layer - Smith et al., 2023.
 
     A continuous-time diagonal system with many inputs and outputs, discretized with a

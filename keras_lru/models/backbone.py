@@ -11,6 +11,7 @@ from keras_lru.layers.activations import get_activation
 from keras_lru.layers.arguments import ActivationLike
 from keras_lru.layers.dense import Dense
 from keras_lru.layers.freezing import freeze_parts
+from keras_lru.layers.low_rank import LowRankLayers
 from keras_lru.layers.lru import LRU, resolve_initialization
 from keras_lru.layers.residual_block import ResidualBlock
 from keras_lru.layers.serialization import reseed, serialize_unbuilt
@@ -20,7 +21,7 @@ from keras_lru.ops.sequences import mask_of_steps
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
-class LRUBackbone(SequenceModel):
+class LRUBackbone(LowRankLayers, SequenceModel):
     """An encoder and a stack of residual blocks, each with its own recurrence.
 
     The deep model of section 3 and figure 1 of Orvieto et al., 2023,

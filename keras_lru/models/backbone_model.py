@@ -48,6 +48,23 @@ class BackboneModel(SequenceModel):
         self.backbone = backbone
         self.supports_masking = True
 
+    @property
+    def lora_enabled(self):
+        """Whether the backbone trains in low rank."""
+        return self.backbone.lora_enabled
+
+    def enable_lora(self, rank: int, **options) -> None:
+        """Train the backbone in low rank, by its own `enable_lora`; the head as ever.
+
+        Args:
+            rank: Positive integer.
+            **options: See there.
+
+        Raises:
+            ValueError: See there.
+        """
+        self.backbone.enable_lora(rank, **options)
+
     def make_dense(self, units, activation, name):
         """Makes a layer of the head, seeded by the backbone's seed."""
         seed = derive_seed(self.backbone.seed, name)
