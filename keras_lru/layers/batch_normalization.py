@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_lru.backend import is_replicated, sum_over_replicas
 from keras_lru.checks import is_number
+from keras_lru.layers.recomputing import Recomputed
 
 _LARGEST_MOMENTUM = 0.99
 
@@ -20,7 +21,7 @@ def check_momentum(name, value):
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
-class BatchNormalization(keras.layers.BatchNormalization):
+class BatchNormalization(Recomputed, keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization` over the batch of all replicas, masks included.
 
     Keras's own takes each replica's part of the batch under `tf.distribute`, or with

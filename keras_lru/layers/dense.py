@@ -6,11 +6,12 @@ import keras
 from keras import ops
 
 from keras_lru.backend import proves_sizes
+from keras_lru.layers.recomputing import Recomputed
 from keras_lru.ops.sequences import is_split_in_rows
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
-class Dense(keras.layers.Dense):
+class Dense(Recomputed, keras.layers.Dense):
     """`keras.layers.Dense`, of sequences as a product of two matrices.
 
     Of three axes, XLA on a CPU makes transposed copies for the gradient of the kernel,

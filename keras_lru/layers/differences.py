@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_lru.layers.recomputing import RecomputedInside
 from keras_lru.ops.sequences import (
     compact,
     expand,
@@ -16,7 +17,7 @@ from keras_lru.ops.sequences import (
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
-class Differences(keras.layers.Layer):
+class Differences(RecomputedInside, keras.layers.Layer):
     """Each unmasked step less the unmasked step before it; the first one is zero.
 
     What forecasting knows as differencing: a series with a trend has differences

@@ -12,13 +12,14 @@ from keras_lru.layers.freezing import freeze_parts
 from keras_lru.layers.low_rank import LowRankLayers
 from keras_lru.layers.lru import LRU, resolve_initialization
 from keras_lru.layers.pooling import MODES, SequencePooling
+from keras_lru.layers.recomputing import Recomputed
 from keras_lru.layers.residual_block import ResidualBlock
 from keras_lru.layers.time_arguments import TimeArguments, refuse_reset
 from keras_lru.ops.sequences import mask_of_steps
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
-class LRUBlock(LowRankLayers, keras.layers.Layer):
+class LRUBlock(Recomputed, LowRankLayers, keras.layers.Layer):
     """An `LRU` with all that makes a network of it, where an `LSTM` stood.
 
     The recurrence of an `LRU` is linear, so that one alone cannot do what one `LSTM`

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_lru.checks import check_choice
+from keras_lru.layers.recomputing import RecomputedInside
 from keras_lru.ops.last_unmasked import last_unmasked_step
 from keras_lru.ops.sequences import final_step, mask_of_steps, static_size
 
@@ -11,7 +12,7 @@ MODES = ("mean", "last", "max")
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
-class SequencePooling(keras.layers.Layer):
+class SequencePooling(RecomputedInside, keras.layers.Layer):
     """Pools a sequence over its unmasked steps.
 
     The paper's classifiers take the mean over time (appendix D of

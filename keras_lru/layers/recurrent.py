@@ -16,6 +16,7 @@ from keras import constraints, initializers, ops, regularizers, tree
 from keras_lru.backend import split_over_time
 from keras_lru.checks import check_positive_integer, check_real, describe, fits
 from keras_lru.initializers.seeds import check_seed, derive_seed, draw_seed
+from keras_lru.layers.recomputing import Recomputed
 from keras_lru.layers.time_arguments import TimeArguments
 from keras_lru.ops.sequences import (
     compact,
@@ -276,7 +277,7 @@ class RecurrentCell(keras.layers.Layer, ABC):
         }
 
 
-class RecurrentLayer(keras.layers.RNN):
+class RecurrentLayer(Recomputed, keras.layers.RNN):
     """Base of layers: Keras's contract of a recurrent layer, for all time at once.
 
     A subclass has the class attribute `cell_class`, and a constructor that makes such a

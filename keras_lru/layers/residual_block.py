@@ -17,6 +17,7 @@ from keras_lru.layers.bidirectional import Bidirectional
 from keras_lru.layers.dense import Dense
 from keras_lru.layers.freezing import freeze_parts
 from keras_lru.layers.low_rank import LowRankLayers
+from keras_lru.layers.recomputing import Recomputed
 from keras_lru.layers.serialization import reseed, serialize_unbuilt
 from keras_lru.layers.time_arguments import TimeArguments
 from keras_lru.ops.sequences import mask_of_steps
@@ -26,7 +27,7 @@ _GLUS = ("full", "half")
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
-class ResidualBlock(LowRankLayers, keras.layers.Layer):
+class ResidualBlock(Recomputed, LowRankLayers, keras.layers.Layer):
     """A recurrence with normalization, nonlinearity, gate and skip around it.
 
     The recurrence of the paper is linear in time; what is nonlinear happens
