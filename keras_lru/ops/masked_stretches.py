@@ -122,8 +122,9 @@ class _Stretch:
         outputs = expand(outputs, self.compacted, zero_output_for_mask=False)
         # Before its first unmasked step, the last output of an earlier stretch.
         earlier, _ = last_of_stretches(outputs[:, -1], self.counts > 0)
-        seen = ops.cumsum(ops.cast(self.mask, "int32"), axis=1) > 0
-        return ops.where(seen, outputs, earlier)
+        steps = ops.arange(0, self.steps, dtype="int32")[None, :, None]
+        first = ops.min(ops.where(self.mask, steps, self.steps), axis=1, keepdims=True)
+        return ops.where(steps >= first, outputs, earlier)
 
     def last_output(self):
         """Of the last unmasked step; zeros where there is none."""
