@@ -29,8 +29,8 @@ def sequence_parallel(
     `keras.layers.LSTM`) computes as ever, and XLA hands it all of time.
 
     Models must be made or loaded inside. Weights are on every device. Batches must be
-    divisible by the devices of the axis `batch`; time need not be, but data that are
-    come to the devices split.
+    divisible by the devices of the axis `batch`. Time need not be; but where it is not,
+    only the recurrences split it, and data lie on every device whole.
 
     Args:
         mesh: The devices: a `keras.distribution.DeviceMesh` or a `jax.sharding.Mesh`.

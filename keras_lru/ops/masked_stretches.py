@@ -27,7 +27,7 @@ from keras_lru.ops.sequences import (
     take_step,
     without_padding,
 )
-from keras_lru.ops.time_invariant import decayed, states_before
+from keras_lru.ops.time_invariant import states_before
 from keras_lru.ops.time_varying import VaryingRecurrence
 
 
@@ -87,22 +87,23 @@ class _Stretch:
         # Unmasked steps, of all stretches.
         self.counts = all_time_shards(self.compacted.lengths[:, None])
         self.blocks = into_blocks(self.compacted.inputs, T)
-        self.before, self.last = states_before(
-            system.coefficient(T),
-            system.read(self.blocks, T),
-            ops.zeros_like(initial),
-            scan,
-        )
+        self.added = system.read(self.blocks, T)
+        self.scan = scan
         self.start, self.final = self._between(initial)
 
     def _between(self, initial):
         """The state that the stretch starts from, and that after the last stretch."""
         lengths = self.compacted.lengths
-        end = self.system.state_at(lengths, self.blocks, self.before, self.last, self.T)
+        from_zero = self._solve(ops.zeros_like(initial))
+        end = self.system.state_at(lengths, self.blocks, *from_zero, self.T)
         a = self._power(self.counts[..., None])
         recurrence = VaryingRecurrence("chunked", is_complex=True)
         ends = recurrence.states(pack(a), all_time_shards(end[:, None]), initial)
         return of_time_shard(shift(ends, initial)), ends[:, -1]
+
+    def _solve(self, start):
+        a = self.system.coefficient(self.T)
+        return states_before(a, self.added, start, self.scan)
 
     def _power(self, steps):
         change = self.system.polar.power_minus_one(ops.cast(steps, self.system.dtype))
@@ -110,20 +111,16 @@ class _Stretch:
 
     def outputs(self):
         """Of all steps."""
-        count = self.blocks.shape[1]
-        left = decayed(self.system.coefficient(self.T), self.start, count)
-        # Of single steps, the state after the last one is that of its output.
-        last = self._power(count * self.T) * unpack(self.start[:, 0])
-        outputs = self.system.write(
-            self.blocks, self.before + left, self.last + pack(last), self.T
-        )
-        shape = (-1, count * self.T, self.system.output_dim)
+        before, last = self._solve(self.start[:, 0])
+        outputs = self.system.write(self.blocks, before, last, self.T)
+        shape = (-1, self.blocks.shape[1] * self.T, self.system.output_dim)
         outputs = ops.reshape(outputs, shape)[:, : self.steps]
         outputs = expand(outputs, self.compacted, zero_output_for_mask=False)
         # Before its first unmasked step, the last output of an earlier stretch.
         earlier, _ = last_of_stretches(outputs[:, -1], self.counts > 0)
-        seen = ops.cumsum(ops.cast(self.mask, "int32"), axis=1) > 0
-        return ops.where(seen, outputs, earlier)
+        steps = ops.arange(0, self.steps, dtype="int32")[None, :, None]
+        first = ops.min(ops.where(self.mask, steps, self.steps), axis=1, keepdims=True)
+        return ops.where(steps >= first, outputs, earlier)
 
     def last_output(self):
         """Of the last unmasked step; zeros where there is none."""

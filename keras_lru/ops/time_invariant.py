@@ -299,7 +299,7 @@ def _in_stretches(run, a, b, state, reverse, keep):
         ends = all_time_shards(end[:, None])
         over = _of_steps(local, count)
         starts, last = _chunked(over, ends, state, reverse, reached)
-        left = decayed(local, of_time_shard(starts), count, reverse)
+        left = _decayed(local, of_time_shard(starts), count, reverse)
         return [before + kept(left, _until_cut(keep, reverse))], [last]
 
     split = [pad_to_shards(x, reverse) for x in (b, keep) if x is not None]
@@ -322,9 +322,7 @@ def _of_steps(a, count):
     return Coefficient(value, a.polar, count * a.stride)
 
 
-def decayed(
-    a: Coefficient, state: Tensor, length: int, reverse: bool = False
-) -> Tensor:
+def _decayed(a, state, length, reverse):
     """What is left of a state `(batch, 1, 2·n)` before each of `length` steps.
 
     Powers are products of two, of which there are few: all are on their way only.

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from keras.distribution import DeviceMesh
 
-from keras_lru import LRU, RGLRU, S5, ResidualBlock, SequenceClassifier
+from keras_lru import LRU, RGLRU, S4D, S5, ResidualBlock, SequenceClassifier
 from keras_lru.distribution import layout_map, sequence_parallel
 from keras_lru.layers.pooling import SequencePooling
 from keras_lru.ops import linear_recurrence, naive
@@ -150,6 +150,22 @@ LAYERS = {
         lambda: LRU(3, 4, return_state=True),
         {"mask": MASK, "reset": RESET},
     ),
+    "the last output of a mask": (
+        lambda: LRU(3, 4, return_state=True),
+        {"mask": MASK},
+    ),
+    "a mask, in blocks of one step": (
+        lambda: LRU(3, 4, block_size=1, return_state=True, **SEQUENCES),
+        {"mask": MASK},
+    ),
+    "a mask of channels": (
+        lambda: S4D(3, 4, return_state=True, **SEQUENCES),
+        {"mask": MASK},
+    ),
+    "restarts of channels": (
+        lambda: S4D(3, 4, **SEQUENCES),
+        {"reset": RESET, "step_sizes": SIZES},
+    ),
     "backwards": (
         lambda: LRU(3, 4, go_backwards=True, zero_output_for_mask=True, **SEQUENCES),
         {"mask": MASK},
@@ -279,6 +295,7 @@ def test_no_sequence_is_gathered(name):
         assert all(f"[{BATCH},{TIME}" not in shape for shape in shapes)
 
 
+@pytest.mark.slow
 def test_a_million_steps_need_an_eighth_of_the_memory():
     def bytes_of(program):
         memory = program.memory_analysis()

@@ -1,11 +1,14 @@
 """Time split over devices: what is refused here, and all else on eight devices."""
 
+import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 from keras.distribution import DeviceMesh
 
@@ -69,3 +72,27 @@ def test_on_eight_devices(which):
         check=False,
     )
     assert process.returncode == 0, process.stdout
+
+
+@on_jax
+@pytest.mark.slow
+def test_two_processes_train_as_one():
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    flags = os.environ.get("XLA_FLAGS", "")
+    flags += " --xla_force_host_platform_device_count=2"
+    script = Path(__file__).with_name("one_process.py")
+    processes = [
+        subprocess.Popen(
+            [sys.executable, script, str(process), str(port)],
+            env={**os.environ, "XLA_FLAGS": flags},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for process in (-1, 0, 1)
+    ]
+    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    alone, *together = (json.loads(text.splitlines()[-1]) for text in outputs)
+    for losses in together:
+        np.testing.assert_allclose(losses, alone, rtol=1e-5)
