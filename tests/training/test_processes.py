@@ -1,11 +1,18 @@
 """Which process writes, which reads, what all are told; see `test_two_processes`."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
 
 from keras_lru import backend
-from keras_lru.training import Processes, TrainingCheckpoint, join_processes
+from keras_lru.training import (
+    Processes,
+    TrainingCheckpoint,
+    data_parallel,
+    join_processes,
+)
 
 X, Y = np.ones((8, 2), "float32"), np.ones((8, 1), "float32")
 
@@ -153,6 +160,20 @@ def test_other_backends_refuse_several_processes(monkeypatch):
     with (
         pytest.raises(NotImplementedError, match=r"on the backend 'jax'.* Received"),
         join_processes(),
+    ):
+        pass
+
+
+def test_tensorflow_refuses_a_cluster_that_would_train_apart(monkeypatch):
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("TensorFlow's own")
+    cluster = {"worker": ["localhost:1", "localhost:2"]}
+    task = {"type": "worker", "index": 0}
+    config = json.dumps({"cluster": cluster, "task": task})
+    monkeypatch.setenv("TF_CONFIG", config)
+    with (
+        pytest.raises(NotImplementedError, match=r"Received: .*, 2 tasks in TF_CONFIG"),
+        data_parallel(),
     ):
         pass
 
