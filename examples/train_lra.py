@@ -87,6 +87,12 @@ def parse_args():
             parser.error(f"{flag} must be at least 1. Received: {value}")
     if args.seed < 0:
         parser.error(f"--seed must be at least 0. Received: {args.seed}")
+    number = os.environ.get("KERAS_DISTRIBUTION_NUM_PROCESSES", "1")
+    if number != "1" and not args.distribute:
+        parser.error(
+            "several processes train one model with --distribute; without it each "
+            f"would train its own. Received: KERAS_DISTRIBUTION_NUM_PROCESSES={number}"
+        )
     return args
 
 

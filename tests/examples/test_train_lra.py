@@ -236,3 +236,12 @@ def test_refuses_numbers_before_anything_is_imported(flag, value):
     assert process.returncode == 2
     assert f"{flag} must be at least" in process.stderr
     assert f"Received: {value}" in process.stderr
+
+
+def test_several_processes_must_be_asked_for():
+    process = run_process(
+        *(SCRIPT, "--task", "listops"),
+        environment={"KERAS_DISTRIBUTION_NUM_PROCESSES": "2"},
+    )
+    assert process.returncode == 2
+    assert "with --distribute; without it each would train its own" in process.stderr
