@@ -4,6 +4,10 @@
     python examples/train_lra.py --task smnist --scale small --backend jax
     python examples/train_lra.py --task pathfinder --distribute
 
+`--distribute` takes all devices, and on JAX those of several processes, each started by
+the same command: KERAS_DISTRIBUTION_JOB_ADDRESSES, KERAS_DISTRIBUTION_NUM_PROCESSES and
+KERAS_DISTRIBUTION_PROCESS_ID say where they meet.
+
 Tasks: scifar, listops, text, retrieval, pathfinder, pathx, smnist, psmnist. Model,
 batch size, optimizer and schedule are those of `keras_lru.experiments.get_preset`: at
 scale "paper" the LRU paper's (Table 9), at "small" for an hour or so on a CPU, at
@@ -83,6 +87,12 @@ def parse_args():
             parser.error(f"{flag} must be at least 1. Received: {value}")
     if args.seed < 0:
         parser.error(f"--seed must be at least 0. Received: {args.seed}")
+    number = os.environ.get("KERAS_DISTRIBUTION_NUM_PROCESSES", "1")
+    if number != "1" and not args.distribute:
+        parser.error(
+            "several processes train one model with --distribute; without it each "
+            f"would train its own. Received: KERAS_DISTRIBUTION_NUM_PROCESSES={number}"
+        )
     return args
 
 
@@ -192,9 +202,8 @@ def compiled_model(args, preset, inputs):
     return model
 
 
-def train(args, preset, every, config):
+def train(args, preset, every, config, processes, folder):
     """Trains, or goes on from the checkpoint, on one device or on all."""
-    folder = args.output_dir
     best = keras.callbacks.ModelCheckpoint(
         folder / "best.keras", "val_accuracy", mode="max", save_best_only=True
     )
@@ -210,16 +219,22 @@ def train(args, preset, every, config):
     if checkpoint.stopped or done >= preset.steps:
         return
 
-    train_data = load_split(args, preset, "train", repeat=True, start_step=done)
-    with data_parallel() if args.distribute else contextlib.nullcontext(1) as devices:
+    # Each process reads its own rows of every batch.
+    shard = {"num_shards": processes.count, "shard_index": processes.id}
+    everywhere = data_parallel(auto_shard_dataset=False)
+    with everywhere if args.distribute else contextlib.nullcontext(1) as devices:
         if preset.batch_size % devices:
             raise ValueError(
                 f"--batch-size must be a multiple of {devices}, the number of devices. "
                 f"Received: {preset.batch_size}"
             )
-        # Devices take equal parts of a batch: an incomplete one is left out.
+        train_data = load_split(
+            args, preset, "train", repeat=True, start_step=done, **shard
+        )
+        # Devices take equal parts of a batch: an incomplete one is left out, however
+        # many there are, so that their number doesn't change what is logged.
         validation_data = load_split(
-            args, preset, "validation", drop_remainder=devices > 1
+            args, preset, "validation", drop_remainder=args.distribute, **shard
         )
         model = compiled_model(args, preset, train_data.element_spec[0])
         folder.mkdir(parents=True, exist_ok=True)
@@ -232,7 +247,7 @@ def train(args, preset, every, config):
             epochs=preset.steps // every,
             validation_data=validation_data,
             shuffle=False,
-            verbose=1 if sys.stdout.isatty() else 2,
+            verbose=verbosity(processes),
             callbacks=[
                 progress(model, every),
                 keras.callbacks.CSVLogger(folder / "metrics.csv", append=True),
@@ -243,6 +258,12 @@ def train(args, preset, every, config):
                 checkpoint,
             ],
         )
+
+
+def verbosity(processes):
+    if not processes.is_first:
+        return 0
+    return 1 if sys.stdout.isatty() else 2
 
 
 def read_metrics(folder):
@@ -315,6 +336,16 @@ def devices():
 
 
 def main(args):
+    joined = (
+        join_processes() if args.distribute else contextlib.nullcontext(Processes())
+    )
+    with joined as processes:
+        run(args, processes)
+
+
+def run(args, processes):
+    if processes.is_first:
+        print(f"Backend: {args.backend}", flush=True)
     keras.utils.set_random_seed(args.seed)
     keras.config.set_dtype_policy(args.precision)
     if args.backend == "jax":
@@ -330,8 +361,15 @@ def main(args):
         "validate_every": every,
         **{name: getattr(args, name) for name in flags},
     }
-    check_folder(args, config)
-    train(args, preset, every, config)
+    processes.first(check_folder, args, config)
+    with processes.folder(args.output_dir) as folder:
+        train(args, preset, every, config, processes, folder)
+    if processes.is_first:
+        report(args, preset, config)
+
+
+def report(args, preset, config):
+    """Writes and prints what the run has come to."""
     result = evaluate(args, preset, config)
     path = args.output_dir / "result.json"
     path.write_text(json.dumps(result, indent=2))
@@ -357,18 +395,22 @@ if __name__ == "__main__":
     import keras
 
     args.backend = keras.backend.backend()
-    print(f"Backend: {args.backend}", flush=True)
 
     import numpy as np
     import tensorflow as tf
 
     from keras_lru.datasets import load, num_examples
     from keras_lru.experiments import get_preset, make_optimizer
-    from keras_lru.training import TrainingCheckpoint, data_parallel
+    from keras_lru.training import (
+        Processes,
+        TrainingCheckpoint,
+        data_parallel,
+        join_processes,
+    )
 
     try:
         main(args)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, NotImplementedError) as error:
         sys.exit(f"train_lra.py: error: {error}")
     except KeyboardInterrupt:
         sys.exit("\nInterrupted. The same command with --resume goes on from here.")

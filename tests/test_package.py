@@ -104,9 +104,11 @@ PUBLIC = {
         "RECURRENT_VARIABLES",
         "AdamW",
         "OnlineLearner",
+        "Processes",
         "TrainingCheckpoint",
         "compile_recommended",
         "data_parallel",
+        "join_processes",
         "warmup_cosine",
     ],
     "keras_lru.tuner": [

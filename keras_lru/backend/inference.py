@@ -13,6 +13,7 @@ __all__ = [
     "all_time_shards",
     "arctan2",
     "as_program",
+    "broadcast",
     "call_when_built",
     "check_sizes",
     "compiled",
@@ -29,12 +30,16 @@ __all__ = [
     "has_recurrence_kernel",
     "has_value",
     "is_replicated",
+    "join_processes",
     "largest",
     "longest_loop",
     "loop_over_time",
+    "lost_another_process",
+    "num_processes",
     "of_time_shard",
     "over_time_shards",
     "packed_loop",
+    "process_id",
     "proves_sizes",
     "recurrence_kernel",
     "saved_model_options",
@@ -244,14 +249,65 @@ def sum_over_replicas(x: Tensor) -> Tensor:
 
 
 @contextlib.contextmanager
-def data_parallel_scope() -> Iterator[int]:
-    """Scope in which models are made on the one device; yields 1."""
+def data_parallel_scope(auto_shard_dataset: bool = True) -> Iterator[int]:
+    """Scope in which models are made on the one device; yields 1.
+
+    Args:
+        auto_shard_dataset: Of no effect, as there is one process.
+    """
     yield 1
 
 
 def data_parallel_again() -> contextlib.AbstractContextManager[None]:
     """The `data_parallel_scope` that is open: there is none."""
     return contextlib.nullcontext()
+
+
+def join_processes(
+    job_addresses: str | None,
+    num_processes: int | None,
+    process_id: int | None,
+    timeout: float,
+) -> None:
+    """Refused: nothing is trained.
+
+    Args:
+        job_addresses: Addresses of all processes.
+        num_processes: How many there are.
+        process_id: Which of them this one is.
+        timeout: Seconds without a sign of life after which a process is lost.
+
+    Raises:
+        NotImplementedError: Always.
+    """
+    raise NotImplementedError(
+        "Keras trains in several processes on the backend 'jax'. "
+        f"Received: backend={keras.backend.backend()!r}, num_processes={num_processes}"
+    )
+
+
+def num_processes() -> int:
+    """How many processes compute together: this one alone."""
+    return 1
+
+
+def process_id() -> int:
+    """Which of them this one is, from 0."""
+    return 0
+
+
+def broadcast(data: bytes) -> bytes:
+    """What process 0 passes, in all processes: `data` itself.
+
+    Args:
+        data: Of process 0.
+    """
+    return data
+
+
+def lost_another_process(error: Exception) -> bool:
+    """Whether an error says that another process is gone: there is none."""
+    return False
 
 
 @contextlib.contextmanager

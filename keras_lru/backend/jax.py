@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -9,9 +10,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.export
 import keras
+import numpy as np
 from jax import lax
 from jax import numpy as jnp
+from jax.experimental import multihost_utils
 from jax.sharding import PartitionSpec
+from keras.src.backend.jax.distribution_lib import initialize_rng
 
 from keras_lru.backend.forward_only import is_forward_only
 from keras_lru.backend.types import Tensor
@@ -20,6 +24,7 @@ __all__ = [
     "all_time_shards",
     "arctan2",
     "as_program",
+    "broadcast",
     "call_when_built",
     "check_sizes",
     "compiled",
@@ -36,12 +41,16 @@ __all__ = [
     "has_recurrence_kernel",
     "has_value",
     "is_replicated",
+    "join_processes",
     "largest",
     "longest_loop",
     "loop_over_time",
+    "lost_another_process",
+    "num_processes",
     "of_time_shard",
     "over_time_shards",
     "packed_loop",
+    "process_id",
     "proves_sizes",
     "recurrence_kernel",
     "saved_model_options",
@@ -425,13 +434,20 @@ def sum_over_replicas(x: Tensor) -> Tensor:
 
 
 @contextlib.contextmanager
-def data_parallel_scope() -> Iterator[int]:
+def data_parallel_scope(auto_shard_dataset: bool = True) -> Iterator[int]:
     """Scope in which models are made and trained on all devices; yields their number.
 
-    GPUs or TPUs where there are any, else CPU devices.
+    GPUs or TPUs where there are any, else CPU devices; those of all processes.
+
+    Args:
+        auto_shard_dataset: Whether Keras takes each process its part of every batch.
+            `False`: the processes read parts already.
     """
     devices = keras.distribution.list_devices()
-    with keras.distribution.DataParallel(devices=devices).scope():
+    distribution = keras.distribution.DataParallel(
+        devices=devices, auto_shard_dataset=auto_shard_dataset
+    )
+    with distribution.scope():
         yield len(devices)
 
 
@@ -441,6 +457,73 @@ def data_parallel_again() -> contextlib.AbstractContextManager[None]:
     Here it is a setting of Keras, for whoever clears a session to restore.
     """
     return contextlib.nullcontext()
+
+
+def join_processes(
+    job_addresses: str | None,
+    num_processes: int | None,
+    process_id: int | None,
+    timeout: float,
+) -> None:
+    """Make this process one of several that compute together.
+
+    As `keras.distribution.initialize`, which leaves JAX its own timeouts.
+
+    Args:
+        job_addresses: Address and port of process 0, others after commas.
+        num_processes: How many there are.
+        process_id: Which of them this one is.
+        timeout: Seconds without a sign of life after which a process is lost.
+    """
+    options = {
+        "heartbeat_timeout_seconds": max(1, round(timeout)),
+        # At the end all wait for the last one, whatever it has left to do.
+        "shutdown_timeout_seconds": 7 * 24 * 3600,
+    }
+    known = inspect.signature(jax.distributed.initialize).parameters
+    jax.distributed.initialize(
+        job_addresses and job_addresses.split(",")[0],
+        num_processes,
+        process_id,
+        **{name: value for name, value in options.items() if name in known},
+    )
+    # Models without a seed start from the same weights in all processes.
+    initialize_rng()
+
+
+def num_processes() -> int:
+    """How many processes compute together."""
+    return jax.process_count()
+
+
+def process_id() -> int:
+    """Which of them this one is, from 0."""
+    return jax.process_index()
+
+
+def broadcast(data: bytes) -> bytes:
+    """What process 0 passes, in all processes; each has to call it.
+
+    Args:
+        data: Of process 0; what the others pass is not looked at.
+    """
+    if jax.process_count() == 1:
+        return data
+    size = np.array([len(data)], np.int64).view(np.uint8)
+    size = multihost_utils.broadcast_one_to_all(size).view(np.int64).item()
+    sent = np.zeros(size, np.uint8)
+    if jax.process_index() == 0:
+        sent = np.frombuffer(data, np.uint8)
+    return multihost_utils.broadcast_one_to_all(sent).tobytes()
+
+
+def lost_another_process(error: Exception) -> bool:
+    """Whether an error says that another process is gone, as far as words tell."""
+    words = ("gloo", "nccl", "by peer", "heartbeat", "coordination")
+    # Some calls of JAX turn what XLA says into the latter.
+    return isinstance(error, jax.errors.JaxRuntimeError | ValueError) and any(
+        word in str(error).lower() for word in words
+    )
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ __all__ = [
     "all_time_shards",
     "arctan2",
     "as_program",
+    "broadcast",
     "call_when_built",
     "check_sizes",
     "compiled",
@@ -31,12 +32,16 @@ __all__ = [
     "has_recurrence_kernel",
     "has_value",
     "is_replicated",
+    "join_processes",
     "largest",
     "longest_loop",
     "loop_over_time",
+    "lost_another_process",
+    "num_processes",
     "of_time_shard",
     "over_time_shards",
     "packed_loop",
+    "process_id",
     "proves_sizes",
     "recurrence_kernel",
     "saved_model_options",
@@ -51,6 +56,12 @@ __all__ = [
     "with_sizes_of",
     "writes_saved_models",
 ]
+
+_SEVERAL = (
+    "Keras trains in several processes on the backend 'jax': its `fit` fails under "
+    "tf.distribute.MultiWorkerMirroredStrategy. On 'tensorflow' one process trains on "
+    "all GPUs of its machine. Received: backend='tensorflow', {}"
+)
 
 _ONE_STRETCH = "Time is not split on this backend."
 
@@ -303,11 +314,21 @@ def sum_over_replicas(x: Tensor) -> Tensor:
 
 
 @contextlib.contextmanager
-def data_parallel_scope() -> Iterator[int]:
+def data_parallel_scope(auto_shard_dataset: bool = True) -> Iterator[int]:
     """Scope in which models are made and trained on all devices; yields their number.
 
     GPUs where there are any, else CPU devices.
+
+    Args:
+        auto_shard_dataset: Of no effect, as there is one process.
+
+    Raises:
+        NotImplementedError: If TF_CONFIG names several workers.
     """
+    cluster = tf.distribute.cluster_resolver.TFConfigClusterResolver().cluster_spec()
+    workers = sum(map(cluster.num_tasks, cluster.jobs))
+    if workers > 1:
+        raise NotImplementedError(_SEVERAL.format(f"{workers} tasks in TF_CONFIG"))
     devices = next(filter(None, map(tf.config.list_logical_devices, ("GPU", "CPU"))))
     strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
     scope = strategy.scope()
@@ -330,6 +351,50 @@ def data_parallel_again() -> Iterator[None]:
     else:
         with _strategies[-1].scope():
             yield
+
+
+def join_processes(
+    job_addresses: str | None,
+    num_processes: int | None,
+    process_id: int | None,
+    timeout: float,
+) -> None:
+    """Refused: Keras's `fit` does not run under `MultiWorkerMirroredStrategy`.
+
+    Args:
+        job_addresses: Addresses of all processes.
+        num_processes: How many there are.
+        process_id: Which of them this one is.
+        timeout: Seconds without a sign of life after which a process is lost.
+
+    Raises:
+        NotImplementedError: Always.
+    """
+    raise NotImplementedError(_SEVERAL.format(f"num_processes={num_processes}"))
+
+
+def num_processes() -> int:
+    """How many processes compute together: this one alone."""
+    return 1
+
+
+def process_id() -> int:
+    """Which of them this one is, from 0."""
+    return 0
+
+
+def broadcast(data: bytes) -> bytes:
+    """What process 0 passes, in all processes: `data` itself.
+
+    Args:
+        data: Of process 0.
+    """
+    return data
+
+
+def lost_another_process(error: Exception) -> bool:
+    """Whether an error says that another process is gone: there is none."""
+    return False
 
 
 @contextlib.contextmanager

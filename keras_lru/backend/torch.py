@@ -16,6 +16,7 @@ __all__ = [
     "all_time_shards",
     "arctan2",
     "as_program",
+    "broadcast",
     "call_when_built",
     "check_sizes",
     "compiled",
@@ -32,12 +33,16 @@ __all__ = [
     "has_recurrence_kernel",
     "has_value",
     "is_replicated",
+    "join_processes",
     "largest",
     "longest_loop",
     "loop_over_time",
+    "lost_another_process",
+    "num_processes",
     "of_time_shard",
     "over_time_shards",
     "packed_loop",
+    "process_id",
     "proves_sizes",
     "recurrence_kernel",
     "saved_model_options",
@@ -396,8 +401,11 @@ def sum_over_replicas(x: Tensor) -> Tensor:
 
 
 @contextlib.contextmanager
-def data_parallel_scope() -> Iterator[int]:
+def data_parallel_scope(auto_shard_dataset: bool = True) -> Iterator[int]:
     """Scope in which models are made and trained on the one device; yields 1.
+
+    Args:
+        auto_shard_dataset: Of no effect, as there is one process.
 
     Raises:
         NotImplementedError: If there are several GPUs: Keras trains on one.
@@ -415,6 +423,54 @@ def data_parallel_scope() -> Iterator[int]:
 def data_parallel_again() -> contextlib.AbstractContextManager[None]:
     """The `data_parallel_scope` that is open: there is none."""
     return contextlib.nullcontext()
+
+
+def join_processes(
+    job_addresses: str | None,
+    num_processes: int | None,
+    process_id: int | None,
+    timeout: float,
+) -> None:
+    """Refused: Keras's `fit` trains in one process.
+
+    Args:
+        job_addresses: Addresses of all processes.
+        num_processes: How many there are.
+        process_id: Which of them this one is.
+        timeout: Seconds without a sign of life after which a process is lost.
+
+    Raises:
+        NotImplementedError: Always.
+    """
+    raise NotImplementedError(
+        "Keras trains in several processes on the backend 'jax'; on 'torch' wrap the "
+        "model in torch.nn.parallel.DistributedDataParallel, in a loop of your own. "
+        f"Received: backend='torch', num_processes={num_processes}"
+    )
+
+
+def num_processes() -> int:
+    """How many processes compute together: this one alone."""
+    return 1
+
+
+def process_id() -> int:
+    """Which of them this one is, from 0."""
+    return 0
+
+
+def broadcast(data: bytes) -> bytes:
+    """What process 0 passes, in all processes: `data` itself.
+
+    Args:
+        data: Of process 0.
+    """
+    return data
+
+
+def lost_another_process(error: Exception) -> bool:
+    """Whether an error says that another process is gone: there is none."""
+    return False
 
 
 @contextlib.contextmanager

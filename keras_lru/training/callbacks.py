@@ -15,6 +15,7 @@ from keras_lru.training.callback_order import (
     check_order,
     swaps_of_epochs,
 )
+from keras_lru.training.processes import is_first_process, on_first_process
 
 # What Keras's callbacks on a monitored value learn from one epoch to the next.
 _CALLBACK_STATE = (
@@ -41,6 +42,9 @@ class TrainingCheckpoint(keras.callbacks.Callback):
     before this one. `keras.callbacks.SwapEMAWeights(swap_on_epoch=True)` comes after
     it, as it leaves averaged weights in the model, and whatever is to see those comes
     after that. A file is one training's: in a search each trial needs its own.
+
+    Inside `keras_lru.training.join_processes` process 0 alone writes the file and reads
+    it, and tells the others what is in it: all of them have to make a callback.
 
     Args:
         path: File to save to, of the kind `.npz`. Folders above it are made.
@@ -98,7 +102,7 @@ class TrainingCheckpoint(keras.callbacks.Callback):
                     f"Received: {type(callback).__name__}(restore_best_weights=True)"
                 )
         self._beside: list[keras.callbacks.Callback] = []
-        self._record = _read_record(self.path)
+        self._record = on_first_process(_read_record, self.path)
         if self.epoch:
             before = [name for name, _ in self._record["callbacks"]]
             now = [type(callback).__name__ for callback in self.callbacks]
@@ -130,7 +134,7 @@ class TrainingCheckpoint(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         """Puts everything back, if there is a file."""
         check_order(self, self._beside, self.callbacks)
-        written = _read_record(self.path)["epoch"]
+        written = on_first_process(_read_record, self.path)["epoch"]
         if written != self.epoch:
             raise ValueError(
                 "`path` must be written by one training alone: give each, and each "
@@ -153,8 +157,7 @@ class TrainingCheckpoint(keras.callbacks.Callback):
 
     def _restore_variables(self):
         variables = self._variables()
-        with np.load(self.path) as file:
-            values = [file[name] for name in file.files if name != _RECORD]
+        values = on_first_process(_read_values, self.path)
         found = [value.shape for value in values]
         expected = [tuple(variable.shape) for variable in variables]
         if found != expected:
@@ -183,9 +186,12 @@ class TrainingCheckpoint(keras.callbacks.Callback):
             "stopped": bool(self.model.stop_training),
             "callbacks": [_state(callback) for callback in self.callbacks],
         }
+        variables = self._variables()
+        if not is_first_process():
+            return
         arrays = {
             f"{index:05d}": _to_numpy(variable)
-            for index, variable in enumerate(self._variables())
+            for index, variable in enumerate(variables)
         }
         arrays[_RECORD] = np.array(json.dumps(self._record))
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -212,11 +218,18 @@ def _read_record(path) -> dict[str, Any]:
         return json.loads(str(file[_RECORD]))
 
 
+def _read_values(path) -> list[np.ndarray]:
+    with np.load(path) as file:
+        return [file[name] for name in file.files if name != _RECORD]
+
+
 def _to_numpy(variable):
-    # Files of NumPy's know no bfloat16; float32 holds all its values.
+    value = keras.ops.convert_to_numpy(variable)
+    # Files of NumPy's know no bfloat16; float32 holds all its values. Cast here: what
+    # is computed on a device has to be computed by all processes.
     if variable.dtype in ("float16", "bfloat16"):
-        variable = keras.ops.cast(variable, "float32")
-    return keras.ops.convert_to_numpy(variable)
+        value = value.astype("float32")
+    return value
 
 
 def _state(callback):

@@ -3,7 +3,7 @@
 from keras_lru.backend import data_parallel_scope
 
 
-def data_parallel():
+def data_parallel(auto_shard_dataset: bool = True):
     """Scope in which models train on all devices, each on its part of every batch.
 
     Models that are made and compiled inside train on all GPUs or TPUs, and where there
@@ -16,6 +16,15 @@ def data_parallel():
     Batches must be divisible by the number of devices, so drop incomplete ones
     (`keras_lru.datasets.load(..., drop_remainder=True)`). On TensorFlow a model must
     not be compiled with `jit_compile=True`.
+
+    Inside `keras_lru.training.join_processes` these are the devices of all processes,
+    and the batches are shared between them.
+
+    Args:
+        auto_shard_dataset: Whether Keras, in several processes, cuts each its rows out
+            of the batches of a `tf.data.Dataset`, the only kind of data that it takes
+            there. `False`: what is passed to `fit` and `evaluate` in each process are
+            its rows alone, as `keras_lru.datasets.load(..., num_shards=…)` reads them.
 
     Returns:
         A context manager, which gives the number of devices.
@@ -36,4 +45,4 @@ def data_parallel():
         >>> devices >= 1
         True
     """
-    return data_parallel_scope()
+    return data_parallel_scope(auto_shard_dataset)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.examples.running import EXAMPLES, run_here, run_process
+from tests.processes import finish, start
 
 SCRIPT = EXAMPLES / "train_lra.py"
 SMALL = ("units=8", "state_size=8", "depth=1", "config=tiny", "batch_size=20")
@@ -119,6 +120,38 @@ def test_devices_that_share_batches_train_the_same(whole, arguments, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    keras.backend.backend() != "jax", reason="Keras trains in several processes on JAX"
+)
+def test_processes_that_share_batches_are_killed_and_resumed(
+    whole, arguments, tmp_path
+):
+    folder = tmp_path / "run"
+    command = [SCRIPT, *arguments, "--distribute", "--output-dir", folder]
+    processes = start(2, *command)
+    while not (folder / "training.npz").exists() and processes[0].poll() is None:
+        time.sleep(0.02)
+    processes[1].send_signal(signal.SIGKILL)
+    (code, _, errors), _ = finish(processes)
+    assert code not in (0, None)
+    assert "has lost another one" in errors
+    assert not (folder / "result.json").exists()
+
+    first, second = finish(start(2, *command, "--resume"))
+    assert (first[0], second[0]) == (0, 0), first[2] + second[2]
+    assert "Test accuracy" in first[1]
+    assert "Epoch" not in second[1]
+    assert "Test accuracy" not in second[1]
+    names = {path.name for path in whole.iterdir()}
+    assert {path.name for path in folder.iterdir()} == names
+    shared, alone = rows(folder), rows(whole)
+    for name, tolerance in (("loss", 1e-3), ("val_loss", 1e-2)):
+        np.testing.assert_allclose(
+            [row[name] for row in shared], [row[name] for row in alone], rtol=tolerance
+        )
+
+
+@pytest.mark.slow
 def test_stops_early_and_stays_stopped(arguments, tmp_path, monkeypatch, capsys):
     folder = tmp_path / "run"
     # Weights hardly move, statistics do not: no gain after the first validations.
@@ -203,3 +236,12 @@ def test_refuses_numbers_before_anything_is_imported(flag, value):
     assert process.returncode == 2
     assert f"{flag} must be at least" in process.stderr
     assert f"Received: {value}" in process.stderr
+
+
+def test_several_processes_must_be_asked_for():
+    process = run_process(
+        *(SCRIPT, "--task", "listops"),
+        environment={"KERAS_DISTRIBUTION_NUM_PROCESSES": "2"},
+    )
+    assert process.returncode == 2
+    assert "with --distribute; without it each would train its own" in process.stderr

@@ -32,7 +32,7 @@ def make_dataset(
     """
     sequences, targets = examples.sequences, examples.targets
     per_step = isinstance(targets, RaggedSequences)
-    rows = None if batches.has_partial else batches.batch_size
+    rows = None if batches.has_partial else batches.rows
     time = batches.buckets[0] if len(batches.buckets) == 1 else None
 
     def gather(step):

@@ -24,9 +24,12 @@ class Batches:
         drop_remainder: Whether to leave out an epoch's last batch if it isn't full.
         seed: Integer of at least 0, or `None` to keep the order of the data.
         name: What is shuffled: other names give other orders.
+        num_shards: In how many parts of as many examples each batch is cut.
+        shard_index: The part to give, from 0.
 
     Raises:
-        ValueError: If there are too few examples for a batch.
+        ValueError: If there are too few examples for a batch, or if the last batch of
+            an epoch can't be cut.
 
     Example:
         >>> from keras_lru.datasets.reading.batches import Batches
@@ -43,8 +46,12 @@ class Batches:
         drop_remainder: bool,
         seed: int | None = None,
         name: str = "",
+        num_shards: int = 1,
+        shard_index: int = 0,
     ):
         self.batch_size = batch_size
+        self.rows = batch_size // num_shards
+        self._shard = slice(shard_index * self.rows, (shard_index + 1) * self.rows)
         # The shortest that is long enough.
         used, self._bucket_of = np.unique(
             np.searchsorted(buckets, lengths), return_inverse=True
@@ -60,13 +67,20 @@ class Batches:
                 f"{len(lengths)}, if `drop_remainder=True`. "
                 f"Received: batch_size={batch_size}"
             )
+        if self.has_partial and num_shards > 1:
+            raise ValueError(
+                "`drop_remainder` must be True where batches are cut into parts and "
+                f"the last one is not full: it has {left} of {batch_size} examples. "
+                f"Received: num_shards={num_shards}, drop_remainder={drop_remainder}"
+            )
         # Two, as a step that runs ahead may be of the next epoch.
         self._epoch = functools.lru_cache(maxsize=2)(self._plan)
 
     def __call__(self, step: int) -> tuple[np.ndarray, int]:
         """The examples' indices of batch number `step`, and the length to pad to."""
         epoch, step = divmod(step, self.steps_per_epoch)
-        return self._epoch(epoch)[step]
+        indices, length = self._epoch(epoch)[step]
+        return indices[self._shard], length
 
     def _plan(self, epoch):
         """All batches of an epoch, in the order in which they become full."""

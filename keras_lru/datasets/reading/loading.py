@@ -42,6 +42,8 @@ def load(
     downsample: int = 1,
     grayscale: bool = False,
     permutation_seed: int = 0,
+    num_shards: int = 1,
+    shard_index: int = 0,
 ) -> tf.data.Dataset:
     """Batches of a task, the benchmark's or one's own, for `model.fit`.
 
@@ -85,6 +87,10 @@ def load(
         grayscale: For images, whether to turn colours into one value.
         permutation_seed: Integer of at least 0, for the order of the pixels of
             `"psmnist"`, which is the same in all splits.
+        num_shards: Positive integer, in how many parts of as many rows each batch is
+            cut; for processes that train one model (`keras_lru.training.Processes`).
+            `batch_size` is the whole batch's.
+        shard_index: Integer from 0 to `num_shards - 1`, the part to read.
 
     Returns:
         A `tf.data.Dataset` of `(inputs, targets)`, or of `(inputs, targets,
@@ -148,6 +154,7 @@ def load(
         ("permutation_seed", permutation_seed),
     ):
         check_non_negative_integer(name, value)
+    check_shards(batch_size, num_shards, shard_index)
     unused = (
         {"max_length": max_length, "buckets": buckets or None}
         if task.is_image
@@ -191,12 +198,36 @@ def load(
         drop_remainder,
         seed=seed if shuffle else None,
         name=f"{task.name}/{split}",
+        num_shards=num_shards,
+        shard_index=shard_index,
     )
     # By the dataset, not by the split: all splits have batches of one structure.
     weigh_steps = task.per_step and length is None
     return make_dataset(
         examples, batches, task.is_image, start_step, repeat, weigh_steps
     )
+
+
+def check_shards(batch_size: int, num_shards: int, shard_index: int) -> None:
+    """Raise `ValueError` unless batches can be cut into these parts.
+
+    Args:
+        batch_size: As of `load`.
+        num_shards: As of `load`.
+        shard_index: As of `load`.
+    """
+    check_positive_integer("num_shards", num_shards)
+    check_non_negative_integer("shard_index", shard_index)
+    if shard_index >= num_shards:
+        raise ValueError(
+            f"`shard_index` must be less than `num_shards`, {num_shards}. "
+            f"Received: shard_index={shard_index}"
+        )
+    if batch_size % num_shards:
+        raise ValueError(
+            f"`batch_size` must be a multiple of `num_shards`, {num_shards}. "
+            f"Received: batch_size={batch_size}"
+        )
 
 
 def padded_lengths(

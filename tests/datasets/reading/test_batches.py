@@ -103,3 +103,30 @@ def test_any_step_may_come_first():
         (indices, padded), (expected, expected_padded) = fresh(step), in_order[step]
         np.testing.assert_array_equal(indices, expected)
         assert padded == expected_padded
+
+
+@given(LENGTHS, st.integers(1, 3), st.integers(1, 4), st.sampled_from([None, 0]))
+@settings(deadline=None, max_examples=100)
+def test_shards_side_by_side_are_the_batch(lengths, rows, shards, seed):
+    size = rows * shards
+    arguments = (lengths, size, BUCKETS, True, seed)
+    if size > len(lengths):
+        return
+    parts = [
+        epoch(Batches(*arguments, num_shards=shards, shard_index=index))
+        for index in range(shards)
+    ]
+    for (whole, padded), *of_shards in zip(
+        epoch(Batches(*arguments)), *parts, strict=True
+    ):
+        assert {length for _, length in of_shards} == {padded}
+        assert [len(indices) for indices, _ in of_shards] == [rows] * shards
+        np.testing.assert_array_equal(
+            np.concatenate([indices for indices, _ in of_shards]), whole
+        )
+
+
+def test_shards_of_a_batch_that_is_not_full_are_refused():
+    with pytest.raises(ValueError, match=r"`drop_remainder` must be True .* 1 of 4 .*"):
+        Batches([1] * 9, 4, BUCKETS, False, num_shards=2)
+    assert Batches([1] * 8, 4, BUCKETS, False, num_shards=2)(1)[0].tolist() == [4, 5]

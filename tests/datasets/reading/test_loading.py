@@ -116,6 +116,22 @@ def test_a_resumed_run_sees_the_same_batches(data_dir, task):
         assert same(batches(dataset, 30 - start_step), whole[start_step:])
 
 
+@pytest.mark.parametrize("task", [IMAGES, TEXTS, PAIRS], ids=lambda task: task.name)
+def test_shards_are_rows_of_the_batches(data_dir, task):
+    options = {"batch_size": 6, "data_dir": data_dir, "start_step": 2}
+    whole = batches(load(task, "train", **options))
+    shards = [
+        load(task, "train", num_shards=3, shard_index=index, **options)
+        for index in range(3)
+    ]
+    assert shards[1].element_spec[1].shape == (2,)
+    together = [
+        [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+        for parts in zip(*map(batches, shards), strict=True)
+    ]
+    assert same(together, whole)
+
+
 def test_without_repeat_there_is_one_epoch_or_the_rest_of_it(data_dir):
     options = {"batch_size": 4, "data_dir": data_dir}
     for_ever = batches(load(IMAGES, "train", repeat=True, **options), 26)
@@ -267,6 +283,10 @@ def test_options_of_presets_are_arguments(task, scale):
         ({"seed": -1}, "`seed` must be an integer of at least 0"),
         ({"start_step": 1.5}, "`start_step` must be an integer of at least 0"),
         ({"permutation_seed": None}, "`permutation_seed` must be an integer"),
+        ({"num_shards": 0}, "`num_shards` must be a positive integer"),
+        ({"shard_index": 1}, "`shard_index` must be less than `num_shards`, 1"),
+        ({"num_shards": 3}, "`batch_size` must be a multiple of `num_shards`, 3"),
+        ({"num_shards": 2, "drop_remainder": False}, "`drop_remainder` must be True"),
         ({"downsample": 0}, "`downsample` must be a positive integer"),
         ({"downsample": 3}, "`downsample` must divide"),
         (
