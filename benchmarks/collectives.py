@@ -8,6 +8,7 @@ _LINE = re.compile(
     r"= (?P<shapes>.*?) (?P<kind>all-gather|all-reduce|all-to-all|collective-permute"
     r"|collective-broadcast|reduce-scatter)(?:-start)?\((?P<rest>.*)"
 )
+_CHANNEL = re.compile(r"channel_id=(\d+)")
 _SHAPE = re.compile(r"(\w+)\[([\d,]*)\]")
 # `[groups,devices]<=[…]`, or the groups themselves.
 _GROUPS = re.compile(r"replica_groups=(?:\[\d+,(\d+)\]|\{\{([\d,]+)\})")
@@ -28,9 +29,19 @@ class Collective(NamedTuple):
     received: float
 
 
-def collectives(text):
-    """All exchanges of the text of a program, sorted."""
-    return sorted(map(_read, _LINE.finditer(text)))
+def collectives(text, once_a_channel=False):
+    """All exchanges of the text of a program, sorted.
+
+    Args:
+        text: Of the compiled program.
+        once_a_channel: Whether those of one channel are one exchange, as the start and
+            the end of one are on a TPU.
+    """
+    found = {}
+    for i, line in enumerate(_LINE.finditer(text)):
+        channel = once_a_channel and _CHANNEL.search(line["rest"])
+        found.setdefault(channel[1] if channel else f"line {i}", _read(line))
+    return sorted(found.values())
 
 
 def _read(line):
