@@ -77,6 +77,8 @@ class BalancedSystem:
             energy = energy * -np.expm1(length * one_step)
         reach = _root(B @ B.conj().T * energy if reached is None else reached)
         seen = _root(C.conj().T @ C * energy.conj())
+        if reached is not None and not reached.any():
+            raise ValueError("the inputs given reach no state: they are zero")
         left, self.singular_values, right = np.linalg.svd(seen.conj().T @ reach)
         self._into = left.conj().T @ seen.conj().T
         self._back = reach @ right.conj().T

@@ -1,10 +1,13 @@
 """Which states the inputs of a model reach."""
 
+import inspect
+
 import numpy as np
 from keras import ops
 
 from keras_lru.compress.cells import system_of
 from keras_lru.export.model_in_pieces import calls_replaced
+from keras_lru.layers.recomputing import without_recomputing
 
 
 def reached_by(model, cells, inputs):
@@ -24,30 +27,60 @@ def reached_by(model, cells, inputs):
     reached = {}
 
     def observe(path, layer, args, kwargs):
-        sequences = args[0] if args else kwargs["sequences"]
-        mask = kwargs.get("mask")
-        mask = kwargs.get("sequences_mask") if mask is None else mask
-        reached[path] = _gramian(layer, sequences, mask)
+        call = inspect.signature(layer.call).bind(*args, **kwargs).arguments
+        found = _gramian(layer, call)
+        reached[path] = reached.get(path, 0) + found
         return layer.call(*args, **kwargs)
 
-    with calls_replaced(layers, observe):
+    with without_recomputing(model), calls_replaced(layers, observe):
         model(inputs)
     return reached
 
 
-def _gramian(layer, sequences, mask):
-    """Σ x xᴴ of the states after each unmasked step, from states of zero."""
-    inputs = ops.convert_to_numpy(ops.cast(sequences, "float32")).astype("float64")
+def _gramian(layer, call):
+    """Σ x xᴴ of the states after each unmasked step of a call, by its arguments."""
+    inputs = _numbers(ops.cast(call["sequences"], "float32"))
     batch, time, _ = inputs.shape
-    mask = np.ones((batch, time), bool) if mask is None else ops.convert_to_numpy(mask)
+
+    def of_steps(value, missing):
+        if value is None:
+            return np.full((batch, time), missing)
+        return _numbers(value).reshape(batch, time)
+
+    mask = call.get("mask")
+    mask = call.get("sequences_mask") if mask is None else mask
+    runs = of_steps(mask, 1) != 0
+    begins = of_steps(call.get("reset"), 0) != 0
+    rate = call.get("rate")
+    sizes = of_steps(call.get("step_sizes"), 1) * (1 if rate is None else float(rate))
     if layer.go_backwards:
-        inputs, mask = inputs[:, ::-1], mask[:, ::-1]
-    system = system_of(layer.cell)
-    eigenvalues = np.exp(system.log_eigenvalues)
-    states = np.zeros((batch, len(eigenvalues)), "complex128")
-    total = np.zeros((len(eigenvalues),) * 2, "complex128")
+        inputs, runs, begins, sizes = (
+            x[:, ::-1] for x in (inputs, runs, begins, sizes)
+        )
+    initial = call.get("initial_state")
+    if initial is None and layer.stateful:
+        initial = layer.states
+    system, hold = system_of(layer.cell), getattr(layer.cell, "hold", "zero_order")
+    logs, count = system.log_eigenvalues, len(system.log_eigenvalues)
+    states, begun = (_joined(x, batch, count) for x in (initial, call.get("reset_to")))
+    total = np.zeros((count, count), "complex128")
     for t in range(time):
-        runs = mask[:, t].astype(bool)
-        states[runs] = eigenvalues * states[runs] + inputs[runs, t] @ system.B
-        total += states[runs].T @ states[runs].conj()
+        states = np.where(begins[:, t, None], begun, states)
+        now = runs[:, t]
+        z = sizes[now, t, None] * logs
+        gain = np.expm1(z) / np.expm1(logs) if hold == "zero_order" else 1
+        states[now] = np.exp(z) * states[now] + gain * (inputs[now, t] @ system.B)
+        total += states[now].T @ states[now].conj()
     return total / batch
+
+
+def _joined(states, batch, count):
+    """Complex states of each sequence, of a list of two parts or of nothing."""
+    if states is None:
+        return np.zeros((batch, count), "complex128")
+    real, imag = map(_numbers, states)
+    return np.broadcast_to(real + 1j * imag, (batch, count)).copy()
+
+
+def _numbers(x):
+    return np.asarray(ops.convert_to_numpy(x), "float64")

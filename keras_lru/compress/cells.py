@@ -14,11 +14,16 @@ _LEAST = 1e-30
 
 def find_cells(layer):
     """`{path: cell}` of what can be made smaller in a layer or a model."""
-    return {
-        cell.path: cell
-        for cell in layer._flatten_layers()
-        if isinstance(cell, LRUCell | S5Cell)
-    }
+    found = {}
+    for cell in layer._flatten_layers():
+        if not isinstance(cell, LRUCell | S5Cell):
+            continue
+        if found.setdefault(cell.path, cell) is not cell:
+            raise ValueError(
+                "`model` must have layers of different paths: name them. Received: two "
+                f"of the path {cell.path!r}"
+            )
+    return found
 
 
 def system_of(cell):

@@ -12,6 +12,9 @@ def with_one_size(layer):
     """Lists of the paths of cells that the config of `layer` gives one size."""
     if isinstance(layer, BackboneModel):
         return with_one_size(layer.backbone)
+    if isinstance(layer, keras.layers.Bidirectional):
+        parts = layer.forward_layer, layer.backward_layer
+        return [list(find_cells(part)) for part in parts]
     if isinstance(layer, LRUBackbone) and layer.get_config()["recurrence"] is None:
         return [list(find_cells(block)) for block in layer.blocks]
     if _is_of_layers(layer):
@@ -38,6 +41,9 @@ def resized(layer, sizes):
     Raises:
         ValueError: If the config of a layer does not say how many states there are.
     """
+    if not isinstance(layer, keras.layers.Layer):
+        # An operation of a functional model.
+        return layer
     if _is_of_layers(layer):
         inputs = None if isinstance(layer, keras.Sequential) else _same_inputs(layer)
         return keras.models.clone_model(
@@ -83,8 +89,10 @@ def _resize(layer, config, sizes):
     elif isinstance(layer, LRU | S5 | LRUBlock):
         config.update(_with_size({"config": config}, cell, sizes[path])["config"])
     elif isinstance(layer, keras.layers.Bidirectional):
-        for part in ("layer", "backward_layer"):
-            config[part] = _with_size(config[part], cell, sizes[path])
+        parts = {"layer": layer.forward_layer, "backward_layer": layer.backward_layer}
+        for part, inner in parts.items():
+            for path, cell in find_cells(inner).items():
+                config[part] = _with_size(config[part], cell, sizes[path])
     elif isinstance(layer, keras.layers.RNN) and layer.cell is cell:
         config["cell"] = _with_size(config["cell"], cell, sizes[path])
     else:

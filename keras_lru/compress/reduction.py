@@ -1,5 +1,6 @@
 """Fewer states for a trained model, with a bound on what changes."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -113,7 +114,10 @@ def reduce_states(
     if length is not None:
         check_positive_integer("length", length)
     cells = _chosen(find_cells(model), layers)
-    reached = {} if calibration is None else reached_by(model, cells, calibration)
+    reached = {}
+    if calibration is not None:
+        with _from_the_start(model):
+            reached = reached_by(model, cells, calibration)
     balanced = {
         path: _balance(path, cell, length, reached.get(path))
         for path, cell in cells.items()
@@ -141,6 +145,8 @@ def reduce_states(
         bound = system.bound(size)
         reduced[path] = ReducedLayer(system.singular_values, size, bound)
     new.set_weights([values[id(weight)] for weight in model.weights])
+    for weight, copy in zip(model.weights, new.weights, strict=True):
+        copy.trainable = weight.trainable
     return Reduced(new, reduced, None if data is None else _error(model, new, data))
 
 
@@ -174,6 +180,11 @@ def _chosen(cells, layers):
         raise ValueError("`model` must hold an LRU or an S5. Received: none")
     if layers is None:
         return cells
+    if isinstance(layers, str) or not layers:
+        raise ValueError(
+            "`layers` must be a list of names of layers, or None for all. Received: "
+            f"layers={layers!r}"
+        )
     chosen = {}
     for name in layers:
         found = {p: c for p, c in cells.items() if name in p or name in p.split("/")}
@@ -198,9 +209,29 @@ def _named(path, error):
 
 
 def _error(model, new, data):
-    old, now = (
-        [ops.convert_to_numpy(x).astype("float64") for x in tree.flatten(m(data))]
-        for m in (model, new)
-    )
+    with _from_the_start(model), _from_the_start(new):
+        old, now = (
+            [ops.convert_to_numpy(x).astype("float64") for x in tree.flatten(m(data))]
+            for m in (model, new)
+        )
     change = sum(np.sum(np.square(a - b)) for a, b in zip(old, now, strict=True))
     return float(np.sqrt(change / max(sum(np.sum(np.square(a)) for a in old), 1e-300)))
+
+
+@contextlib.contextmanager
+def _from_the_start(model):
+    """Inside, layers that keep states begin with zeros; after it, as before."""
+    kept = [
+        state
+        for layer in model._flatten_layers()
+        if getattr(layer, "stateful", False)
+        for state in tree.flatten(getattr(layer, "states", None) or [])
+    ]
+    before = [ops.convert_to_numpy(state) for state in kept]
+    for state in kept:
+        state.assign(ops.zeros(state.shape, state.dtype))
+    try:
+        yield
+    finally:
+        for state, value in zip(kept, before, strict=True):
+            state.assign(value)

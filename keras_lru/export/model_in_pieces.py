@@ -6,6 +6,7 @@ from functools import partial
 from keras_lru.export import keras_layers
 from keras_lru.export.layer_names import named_layers
 from keras_lru.export.layer_states import CannotStreamError, LayerStates
+from keras_lru.layers.recomputing import without_recomputing
 
 
 class ModelInPieces:
@@ -61,7 +62,8 @@ class ModelInPieces:
             The model's outputs, and the dictionary of the states after the piece.
         """
         states = dict(states)
-        with calls_replaced(self._with_states, self.call_in_stream(states, {})):
+        replaced = calls_replaced(self._with_states, self.call_in_stream(states, {}))
+        with without_recomputing(self.model), replaced:
             outputs = self.model(inputs, training=False, **kwargs)
         return outputs, states
 

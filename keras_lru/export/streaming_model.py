@@ -6,6 +6,7 @@ from keras import ops, tree
 from keras_lru.backend import compiled
 from keras_lru.export import trial
 from keras_lru.export.model_in_pieces import ModelInPieces, calls_replaced
+from keras_lru.layers.recomputing import without_recomputing
 
 
 class StreamingModel(ModelInPieces):
@@ -97,7 +98,8 @@ class StreamingModel(ModelInPieces):
                 return output
 
             scope = keras.StatelessScope(zip(variables, values, strict=True))
-            with scope, calls_replaced(self.layers, record):
+            once = without_recomputing(self.model)
+            with scope, once, calls_replaced(self.layers, record):
                 self.model(inputs, training=False)
             return outputs, states, initial
 

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_lru.checks import describe
 from keras_lru.layers.time_arguments import TimeArguments
 
 
@@ -22,7 +23,8 @@ class Bidirectional(keras.layers.Bidirectional):
         reset: See there.
         rate: See there.
         reset_to: List like `initial_state`, what sequences begin with: the states of
-            the forward layer, then those of the backward layer.
+            the forward layer, then those of the backward layer. Backwards the last
+            sequence of a row begins with it too, unless there is an `initial_state`.
 
     Returns:
         As `keras.layers.Bidirectional`.
@@ -56,7 +58,11 @@ class Bidirectional(keras.layers.Bidirectional):
         in_time = TimeArguments(step_sizes, reset, rate, reset_to)
         if not in_time.are_given:
             return super().call(sequences, initial_state, mask, training)
-        states, begun = map(_halves, (initial_state, reset_to))
+        states = _halves("initial_state", initial_state)
+        begun = _halves("reset_to", reset_to)
+        if initial_state is None:
+            # Backwards, the last sequence of a row begins with its last step.
+            states = (None, begun[1])
         hold = getattr(getattr(self.backward_layer, "cell", None), "hold", None)
         results = [
             layer(sequences, initial_state=state, mask=mask, **given.as_arguments())
@@ -82,10 +88,15 @@ class Bidirectional(keras.layers.Bidirectional):
         return outputs if self.merge_mode is None else outputs[0]
 
 
-def _halves(states):
+def _halves(name, states):
     """Those of the two directions, of a list; `None` of `None`."""
     if states is None:
         return None, None
+    if not isinstance(states, list | tuple) or len(states) % 2:
+        raise ValueError(
+            f"`{name}` must be a list of the states of the forward layer, then those "
+            f"of the backward layer. Received: {describe(states)}"
+        )
     half = len(states) // 2
     return states[:half], states[half:]
 

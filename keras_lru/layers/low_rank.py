@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_lru.checks import check_positive_integer
+from keras_lru.checks import check_positive_integer, is_number
 from keras_lru.ops.complex import Complex, pack, unpack
 
 _PAIRS = {"B": "input", "C": "output"}
@@ -43,7 +43,30 @@ class LowRankPairs:
             ValueError: If there are no weights yet, it is enabled already, `rank` is
                 not a positive integer, or B or C has a constraint.
         """
-        rank = check_positive_integer("rank", rank)
+        initializers = self.check_lora(rank, lora_alpha, a_initializer, b_initializer)
+        self._tracker.unlock()
+        for name, group in _PAIRS.items():
+            for factor, initializer in initializers.items():
+                weight = self._low_rank_factor(name, group, factor, rank, initializer)
+                setattr(self, f"lora_{name}_{factor}", weight)
+        self._tracker.lock()
+        self.lora_rank = rank
+        self.lora_alpha = rank if lora_alpha is None else lora_alpha
+        self.lora_enabled = True
+
+    def check_lora(
+        self,
+        rank,
+        lora_alpha=None,
+        a_initializer="he_uniform",
+        b_initializer="zeros",
+    ):
+        """Raise `ValueError` if `enable_lora` would; else give the two initializers."""
+        check_positive_integer("rank", rank)
+        if lora_alpha is not None and not is_number(lora_alpha):
+            raise ValueError(
+                f"`lora_alpha` must be a number. Received: lora_alpha={lora_alpha!r}"
+            )
         self._check_built()
         if self.lora_enabled:
             raise ValueError(
@@ -56,15 +79,10 @@ class LowRankPairs:
                     f"`{group}_constraint` must be None, as no product obeys it. "
                     f"Received: {getattr(self, f'{group}_constraint')!r}"
                 )
-        self._tracker.unlock()
-        for name, group in _PAIRS.items():
-            for factor, initializer in (("a", a_initializer), ("b", b_initializer)):
-                weight = self._low_rank_factor(name, group, factor, rank, initializer)
-                setattr(self, f"lora_{name}_{factor}", weight)
-        self._tracker.lock()
-        self.lora_rank = rank
-        self.lora_alpha = rank if lora_alpha is None else lora_alpha
-        self.lora_enabled = True
+        return {
+            "a": keras.initializers.get(a_initializer),
+            "b": keras.initializers.get(b_initializer),
+        }
 
     def _low_rank_factor(self, name, group, factor, rank, initializer):
         matrix = getattr(self, f"{name}_re")
@@ -74,7 +92,7 @@ class LowRankPairs:
         return self.make_weight(
             f"lora_{name}_{factor}",
             (rows, rank) if factor == "a" else (rank, 2 * columns),
-            keras.initializers.get(initializer),
+            initializer,
             group,
             recurrent=matrix.is_recurrent,
         )
@@ -180,7 +198,11 @@ class LowRankLayers:
                 "`enable_lora` can be called once. Received: a second call for "
                 f"{self.name!r}"
             )
-        for layer in self._flatten_layers(include_self=False):
+        inner = list(self._flatten_layers(include_self=False))
+        for layer in inner:
+            if isinstance(layer, LowRankPairs):
+                layer.check_lora(rank, **options)
+        for layer in inner:
             if _adapts(layer):
                 layer.enable_lora(rank, **options)
             elif not any(map(_adapts, layer._flatten_layers(include_self=False))):

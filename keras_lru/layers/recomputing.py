@@ -40,25 +40,33 @@ def _recomputed(layer, call, args, kwargs):
     floating = [x for x in flat if _is_floating(x)]
     variables = layer.variables
     changing = [v for v in variables if not v.trainable]
-
-    def run(values, floating):
-        given = iter(floating)
-        whole = [next(given) if _is_floating(x) else x for x in flat]
-        args_, kwargs_ = tree.pack_sequence_as((args, kwargs), whole)
-        mapping = list(zip(variables, values, strict=True))
-        with keras.StatelessScope(mapping) as scope, _nothing_again(layer):
-            outputs = call(*args_, **kwargs_)
-        # Those that were not assigned are as they were given.
-        changed = map(scope.get_current_value, changing)
-        return outputs, [ops.convert_to_tensor(value) for value in changed]
-
     # Copies: on PyTorch a variable's new value is written over its old one.
     values = [
         ops.convert_to_tensor(v) if v.trainable else ops.copy(v) for v in variables
     ]
-    outputs, changed = keras.remat(run)(values, floating)
+
+    def run(differentiable, floating):
+        given, weights = iter(floating), iter(differentiable)
+        whole = [next(given) if _is_floating(x) else x for x in flat]
+        args_, kwargs_ = tree.pack_sequence_as((args, kwargs), whole)
+        mapping = [
+            (variable, next(weights) if _is_floating(value) else value)
+            for variable, value in zip(variables, values, strict=True)
+        ]
+        scope = keras.StatelessScope(mapping, collect_losses=True)
+        with scope, without_recomputing(layer):
+            outputs = call(*args_, **kwargs_)
+        # Those that were not assigned are as they were given.
+        changed = map(scope.get_current_value, changing)
+        losses = list(scope.losses)
+        return outputs, [ops.convert_to_tensor(value) for value in changed], losses
+
+    differentiable = [x for x in values if _is_floating(x)]
+    outputs, changed, losses = keras.remat(run)(differentiable, floating)
     for variable, value in zip(changing, changed, strict=True):
         variable.assign(value)
+    for loss in losses:
+        layer.add_loss(loss)
     return outputs
 
 
@@ -70,7 +78,7 @@ def _is_floating(x):
 
 
 @contextlib.contextmanager
-def _nothing_again(layer):
+def without_recomputing(layer):
     """Inside, no layer in `layer` recomputes by itself."""
     inner = list(layer._flatten_layers(include_self=False))
     modes = [x._remat_mode for x in inner]

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_lru.checks import check_choice, check_positive_integer
+from keras_lru.checks import check_choice, check_positive_integer, describe, fits
 from keras_lru.layers.activations import get_activation
 from keras_lru.layers.arguments import ActivationLike
 from keras_lru.layers.freezing import freeze_parts
@@ -137,7 +137,9 @@ class PairClassifier(BackboneModel):
         both = ops.concatenate([first, second], axis=0)
         mask = _join_masks(first, second, inputs_mask if mask is None else mask)
         if step_sizes is not None:
-            step_sizes = ops.concatenate(_two("step_sizes", step_sizes), axis=0)
+            step_sizes = ops.concatenate(
+                _sizes_of_both(step_sizes, first, second), axis=0
+            )
         in_time = TimeArguments(step_sizes, rate=rate).as_arguments()
         sequences = self.backbone(both, training=training, mask=mask, **in_time)
         mask = self.backbone.compute_mask(both, mask)
@@ -179,6 +181,21 @@ def _two(name, structure):
             f"Received: {structure}"
         )
     return structure
+
+
+def _sizes_of_both(step_sizes, first, second):
+    sizes = [
+        None if x is None else ops.convert_to_tensor(x)
+        for x in _two("step_sizes", step_sizes)
+    ]
+    for x, inputs in zip(sizes, (first, second), strict=True):
+        leading = tuple(inputs.shape[:2])
+        if not (fits(x, leading) or fits(x, (*leading, 1))):
+            raise ValueError(
+                f"Each of `step_sizes` must be a tensor of shape {leading} or "
+                f"{(*leading, 1)}. Received: {describe(x)}"
+            )
+    return sizes
 
 
 def _two_shapes(input_shape):

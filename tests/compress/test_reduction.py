@@ -249,3 +249,95 @@ def test_what_happens_after_the_end_does_not_count():
         for length in (None, 10)
     )
     assert short.error < 0.9 * long.error
+
+
+def reached(layer, **arguments):
+    """The singular values of a layer, calibrated by a call with arguments."""
+    given = {
+        name: keras.Input(value.shape[1:], dtype=value.dtype)
+        for name, value in arguments.items()
+    }
+    x = keras.Input((40, 3))
+    model = keras.Model([x, *given.values()], layer(x, **given))
+    reduced = reduce_states(
+        model, tolerance=0, calibration=[inputs(), *arguments.values()]
+    )
+    ((_, report),) = reduced.layers.items()
+    return report.singular_values
+
+
+def test_calibration_knows_when_steps_are():
+    layer = lru()
+    sizes = np.ones((3, 40), "float32")
+    plain = reached(layer)
+    np.testing.assert_allclose(reached(layer, step_sizes=sizes), plain, rtol=1e-4)
+    longer = reached(layer, step_sizes=5 * sizes)
+    assert np.abs(longer / plain - 1).max() > 0.2
+    anew = np.ones((3, 40), bool)
+    assert reached(layer, reset=anew)[0] < 0.8 * plain[0]
+
+
+def test_calibration_sees_all_calls_of_a_layer():
+    shared = lru(name="shared")
+    x, y = keras.Input((40, 3)), keras.Input((40, 3))
+    model = keras.Model([x, y], keras.layers.Concatenate()([shared(x), shared(y)]))
+    data = [inputs(), 0 * inputs()]
+    one = reduce_states(model, state_size=4, calibration=data, data=data)
+    other = reduce_states(model, state_size=4, calibration=data[::-1], data=data)
+    assert one.error < 0.3
+    np.testing.assert_allclose(one.error, other.error, rtol=1e-3)
+    with pytest.raises(ValueError, match=r"reach no state: they are zero"):
+        reduce_states(model, state_size=4, calibration=[0 * inputs()] * 2)
+
+
+def test_kept_states_stay_and_do_not_count():
+    layer = lru(stateful=True)
+    layer(inputs())
+    before = [numpy_of(state) for state in layer.states]
+    reduced = reduce_states(layer, state_size=6, data=inputs(), calibration=inputs())
+    for state, value in zip(layer.states, before, strict=True):
+        np.testing.assert_array_equal(numpy_of(state), value)
+    plain = lru()
+    plain(inputs())
+    expected = reduce_states(plain, state_size=6, data=inputs(), calibration=inputs())
+    np.testing.assert_allclose(reduced.error, expected.error, rtol=1e-3)
+    assert not any(numpy_of(state).any() for state in reduced.model.states)
+
+
+def test_operations_of_a_functional_model_stay():
+    x = keras.Input((40,), dtype="int32")
+    embedded = keras.layers.Embedding(9, 4, mask_zero=True)(x)
+    model = keras.Model(x, lru()(embedded * 2.0))
+    tokens = np.random.default_rng(0).integers(0, 9, (3, 40))
+    reduced = reduce_states(model, state_size=6, data=tokens)
+    assert reduced.error < 0.5
+
+
+def test_directions_may_differ():
+    layer = keras.layers.Bidirectional(
+        lru(),
+        backward_layer=layers.LRU(5, 20, go_backwards=True, return_sequences=True),
+    )
+    layer(inputs())
+    small = reduce_states(layer, state_size=8).model
+    assert small.forward_layer.cell.num_states == 8
+    assert small.backward_layer.cell.num_states == 8
+    half = reduce_states(layer, state_size=15).model
+    assert half.forward_layer.cell.num_states == STATES
+    assert half.backward_layer.cell.num_states == 15
+
+
+def test_frozen_parts_stay_frozen():
+    model = SequenceClassifier(3, **SIZES)
+    model(inputs())
+    model.backbone.blocks[0].trainable = False
+    small = reduce_states(model, state_size=5).model
+    assert len(small.trainable_weights) == len(model.trainable_weights)
+
+
+@pytest.mark.parametrize("names", ["lru", []])
+def test_names_of_layers_are_a_list(names):
+    layer = lru()
+    layer(inputs())
+    with pytest.raises(ValueError, match="`layers` must be a list of names"):
+        reduce_states(layer, state_size=3, layers=names)

@@ -1,5 +1,7 @@
 """Fine-tuning in low rank."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -15,6 +17,15 @@ RECURRENCES = {
     "lru": lambda **options: layers.LRU(UNITS, STATES, seed=0, **options),
     "s5": lambda **options: layers.S5(UNITS, 2 * STATES, seed=0, **options),
 }
+
+
+def built(name):
+    layer = RECURRENCES[name]()
+    layer.build((None, None, 3))
+    return layer
+
+
+RECURRENCES_BUILT = {name: functools.partial(built, name) for name in RECURRENCES}
 
 
 def inputs(features=3):
@@ -148,6 +159,13 @@ def test_what_cannot_be_is_refused(layer):
     bounded(inputs())
     with pytest.raises(ValueError, match=r"`output_constraint` must be None.*MaxNorm"):
         bounded.enable_lora(RANK)
+    with pytest.raises(ValueError, match=r"`lora_alpha` must be a number.*'a'"):
+        RECURRENCES_BUILT["lru"]().enable_lora(RANK, lora_alpha="a")
+    unfit = RECURRENCES_BUILT["lru"]()
+    with pytest.raises(ValueError, match="foo"):
+        unfit.enable_lora(RANK, a_initializer="foo")
+    assert not unfit.lora_enabled
+    assert len(unfit.trainable_weights) == len(unfit.weights)
     block = layers.LRUBlock(UNITS)
     with pytest.raises(ValueError, match=r"weights do not exist yet.*not built"):
         block.enable_lora(RANK)

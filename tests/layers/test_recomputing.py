@@ -8,7 +8,8 @@ import pytest
 from keras import ops
 
 from keras_lru import layers
-from keras_lru.models import SequenceClassifier, SequenceForecaster
+from keras_lru.compress import reduce_states
+from keras_lru.models import LanguageModel, SequenceClassifier, SequenceForecaster
 
 STATES = 6
 MODELS = {
@@ -126,3 +127,31 @@ def test_blocks_keep_their_inputs_alone():
     weights = 3 * 8_000
     assert again < 3 * x.nbytes + weights
     assert again < 0.25 * plain
+
+
+def test_losses_of_inner_layers_count():
+    def penalties(scope):
+        with scope:
+            recurrence = layers.LRU(
+                3, 8, return_sequences=True, activity_regularizer="l2", seed=0
+            )
+            block = layers.ResidualBlock(recurrence, seed=0)
+        block(inputs())
+        return [float(ops.convert_to_numpy(loss)) for loss in block.losses]
+
+    found = penalties(keras.RematScope(mode="full"))
+    expected = penalties(contextlib.nullcontext())
+    assert len(expected) == 1
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_what_calls_layers_otherwise_recomputes_nothing():
+    with keras.RematScope(mode="full"):
+        language = LanguageModel(9, depth=1, units=5, state_size=8)
+        classifier = SequenceClassifier(3, depth=2, units=4, state_size=8)
+    tokens = np.random.default_rng(0).integers(1, 9, (2, 6))
+    language(tokens)
+    classifier(inputs())
+    assert language.generate(tokens, 3).shape == (2, 3)
+    reduced = reduce_states(classifier, state_size=5, calibration=inputs())
+    assert {layer.state_size for layer in reduced.layers.values()} == {5}

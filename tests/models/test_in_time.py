@@ -67,6 +67,19 @@ def test_both_directions(cls, hold):
             np.testing.assert_allclose(z[row, begin:end], backwards[0, first], **CLOSE)
 
 
+@pytest.mark.parametrize("hold", ["zero_order", "impulse"])
+def test_both_directions_of_each_sequence_begin_with_the_same(hold):
+    layer = layers.Bidirectional(layers.LRU(FEATURES, hold=hold, return_sequences=True))
+    x = np.tile(normal(BATCH, TIME, FEATURES), (1, 2, 1))
+    reset = np.zeros((BATCH, 2 * TIME), bool)
+    reset[:, [0, TIME]] = True
+    begun = list(normal(4, 1, FEATURES, seed=1))
+    y = numpy_of(layer(x, reset=reset, reset_to=begun))
+    np.testing.assert_allclose(y[:, :TIME], y[:, TIME:], **CLOSE)
+    with pytest.raises(ValueError, match="`reset_to` must be a list of the states of"):
+        layer(x, reset=reset, reset_to=begun[:3])
+
+
 @pytest.mark.parametrize("merge_mode", ["concat", "sum", "ave", "mul", None])
 @pytest.mark.parametrize("sequences", [True, False])
 def test_directions_are_merged_as_keras_does(merge_mode, sequences):
@@ -164,6 +177,8 @@ def test_each_sequence_of_a_pair_has_its_sizes():
     np.testing.assert_allclose(found, twice, **CLOSE)
     with pytest.raises(ValueError, match="`step_sizes` must be two tensors"):
         model(pair, step_sizes=SIZES)
+    with pytest.raises(ValueError, match=r"Each of `step_sizes` must be .*None"):
+        model(list(pair.values()), step_sizes=[SIZES, None])
 
 
 def test_a_masked_window_is_forecast_as_without_its_padding():
