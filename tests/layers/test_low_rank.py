@@ -11,6 +11,8 @@ from keras_lru import layers
 from keras_lru.compress import reduce_states
 from keras_lru.models import SequenceClassifier
 
+from ..cases import combinations
+
 RANK, UNITS, STATES = 2, 5, 6
 
 RECURRENCES = {
@@ -101,7 +103,7 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", combinations(MODELS, fast=[("classifier",)]))
 def test_models_learn_and_are_saved_as_plain_ones(name, tmp_path):
     x = inputs(UNITS if name == "both ways" else 3)
     y = np.arange(8) % 3

@@ -11,6 +11,8 @@ from keras_lru import layers
 from keras_lru.compress import reduce_states
 from keras_lru.models import LanguageModel, SequenceClassifier, SequenceForecaster
 
+from ..cases import combinations
+
 STATES = 6
 MODELS = {
     "lru": lambda: layers.LRU(5, STATES, seed=0),
@@ -42,8 +44,14 @@ def trained(name, scope):
     return [ops.convert_to_numpy(w).astype("float64") for w in body.weights]
 
 
-@pytest.mark.parametrize("mode", ["full", "list_of_layers"])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    combinations(
+        MODELS,
+        ["full", "list_of_layers"],
+        fast=[("block", "full"), ("classifier", "list_of_layers")],
+    ),
+)
 def test_what_is_computed_again_is_the_same(name, mode):
     """Weights, moving statistics and random seeds after some steps."""
     keras.utils.set_random_seed(0)
