@@ -283,10 +283,9 @@ def test_calibration_knows_when_steps_are():
     sizes = np.ones((3, 40), "float32")
     plain = reached(layer)
     np.testing.assert_allclose(reached(layer, step_sizes=sizes), plain, rtol=1e-4)
-    longer = reached(layer, step_sizes=5 * sizes)
-    assert np.abs(longer / plain - 1).max() > 0.05
     anew = np.ones((3, 40), bool)
-    assert reached(layer, reset=anew)[0] < 0.8 * plain[0]
+    for changed in ({"step_sizes": 5 * sizes}, {"reset": anew}):
+        assert np.abs(reached(layer, **changed) / plain - 1).max() > 0.05
 
 
 def test_calibration_sees_all_calls_of_a_layer():
