@@ -160,8 +160,7 @@ def irregular_states(
     begun = () if keep is None or reset_to is None else (reset_to,)
 
     def forward(log_modulus, angle, step_sizes, b, initial, *restarts):
-        power, gain = _power_and_gain(Polar(log_modulus, angle), step_sizes, hold)
-        a, added = pack(power), b if gain is None else pack(gain * unpack(b))
+        a, added = irregular_step(Polar(log_modulus, angle), step_sizes, b, hold)
         keeps, begun = restarts[:1], restarts[1:]
         if begun:
             added = begin_with(begun[0], keeps[0], a, added)
