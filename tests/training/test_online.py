@@ -265,7 +265,8 @@ def test_in_a_stack_the_error_goes_down_in_the_present_step(stack):
     assert len(recurrences) == 2
     for layer in recurrences:
         spatial_only(layer)
-    assert_close(found, through_time(model, inputs, targets))
+    # Through normalizations, parts of a gradient cancel: to its rounding alone.
+    assert_close(found, through_time(model, inputs, targets), 1e-4)
 
     # What is above the last recurrence's input has the whole gradient.
     top = {id(v) for v in recurrences[-1].trainable_variables}
@@ -273,7 +274,7 @@ def test_in_a_stack_the_error_goes_down_in_the_present_step(stack):
     is_top = [id(v) in top for v in model.trainable_variables]
     for (a, b), on_top in zip(pairs, is_top, strict=True):
         if on_top:
-            assert_close([a], [b])
+            assert_close([a], [b], 1e-4)
     assert not np.allclose(found[0], exact[0], rtol=1e-3)
 
 
