@@ -53,6 +53,7 @@ __all__ = [
     "process_id",
     "proves_sizes",
     "recurrence_kernel",
+    "row_pieces",
     "saved_model_options",
     "sequence_parallel_scope",
     "sine_and_cosine",
@@ -742,3 +743,14 @@ def with_sizes_of(x: Tensor, inputs: Tensor, name: str) -> Tensor:
 def exact_product(x: Tensor, y: Tensor) -> Tensor:
     """The matrix product, in the whole precision of its dtype on every device."""
     return jnp.matmul(x, y, precision="highest")
+
+
+def row_pieces(arrays: Sequence[Tensor]) -> list[slice]:
+    """Rows of a batch that are computed at a time, one piece after another.
+
+    Args:
+        arrays: Tensors, one of them as large as those that are made on the way.
+    """
+    # What is compiled is not made faster by it.
+    del arrays
+    return [slice(None)]

@@ -45,6 +45,7 @@ __all__ = [
     "process_id",
     "proves_sizes",
     "recurrence_kernel",
+    "row_pieces",
     "saved_model_options",
     "sequence_parallel_scope",
     "sine_and_cosine",
@@ -57,6 +58,10 @@ __all__ = [
     "with_sizes_of",
     "writes_saved_models",
 ]
+
+# Larger ones get new pages from the system each time, which take as long to clear as
+# an operation takes.
+_LARGEST_FROM_HEAP = 2**24
 
 _ONE_STRETCH = "Time is not split on this backend."
 
@@ -612,3 +617,16 @@ def with_sizes_of(x: Tensor, inputs: Tensor, name: str) -> Tensor:
 def exact_product(x: Tensor, y: Tensor) -> Tensor:
     """The matrix product, in the whole precision of its dtype on every device."""
     return x @ y
+
+
+def row_pieces(arrays: Sequence[Tensor]) -> list[slice]:
+    """Rows of a batch that are computed at a time, one piece after another.
+
+    Args:
+        arrays: Tensors, one of them as large as those that are made on the way.
+    """
+    x = max(arrays, key=lambda x: x.nbytes)
+    if x.device.type != "cpu" or _is_transformed(x):
+        return [slice(None)]
+    count = max(1, _LARGEST_FROM_HEAP * len(x) // max(1, x.nbytes))
+    return [slice(start, start + count) for start in range(0, max(1, len(x)), count)]

@@ -9,6 +9,8 @@ Powers of λ are `(batch, time, n)` each. The gradient is written by hand, and c
 them again instead of keeping them.
 """
 
+import functools
+
 from keras import ops
 
 from keras_lru.backend import (
@@ -18,7 +20,7 @@ from keras_lru.backend import (
 )
 from keras_lru.backend.types import Tensor
 from keras_lru.ops.complex import Complex, Polar, conjugate, pack, unpack
-from keras_lru.ops.sequences import kept
+from keras_lru.ops.sequences import in_pieces, kept
 from keras_lru.ops.time_varying import VaryingRecurrence
 
 HOLDS = ("zero_order", "impulse")
@@ -159,17 +161,15 @@ def irregular_states(
     keeps = () if keep is None else (ops.cast(keep, b.dtype),)
     begun = () if keep is None or reset_to is None else (reset_to,)
 
-    def forward(log_modulus, angle, step_sizes, b, initial, *restarts):
-        a, added = irregular_step(Polar(log_modulus, angle), step_sizes, b, hold)
+    def solve(polar, step_sizes, b, initial, *restarts):
+        a, added = irregular_step(polar, step_sizes, b, hold)
         keeps, begun = restarts[:1], restarts[1:]
         if begun:
             added = begin_with(begun[0], keeps[0], a, added)
-        states = recurrence.solve(kept(a, *keeps), added, initial)
-        return states, (log_modulus, angle, step_sizes, b, initial, states, *restarts)
+        return recurrence.solve(kept(a, *keeps), added, initial)
 
-    def backward(saved, d_states):
-        log_modulus, angle, step_sizes, b, initial, states, *restarts = saved
-        polar, keeps, begun = Polar(log_modulus, angle), restarts[:1], restarts[1:]
+    def pull_back(polar, d_states, states, step_sizes, b, initial, *restarts):
+        keeps, begun = restarts[:1], restarts[1:]
         power, gain = _power_and_gain(polar, step_sizes, hold)
         a = pack(power)
         d_a, d_added, d_initial = recurrence.pull_back(
@@ -184,8 +184,21 @@ def irregular_states(
                 d_added,
             )
             d_a, d_begun = d_a + d_more, [d_begun]
-        gradients = _pull_back_step(polar, step_sizes, b, power, gain, d_a, d_added)
-        return *gradients, d_initial, *map(ops.zeros_like, keeps), *d_begun
+        *d_polar, d_sizes, d_b = _pull_back_step(
+            polar, step_sizes, b, power, gain, d_a, d_added
+        )
+        by_row = d_sizes, d_b, d_initial, *map(ops.zeros_like, keeps), *d_begun
+        return d_polar, by_row
+
+    def forward(log_modulus, angle, *by_row):
+        polar = Polar(log_modulus, angle)
+        _, (states,) = in_pieces(lambda *rows: ((), [solve(polar, *rows)]), by_row)
+        return states, (log_modulus, angle, states, *by_row)
+
+    def backward(saved, d_states):
+        polar, by_row = Polar(*saved[:2]), (d_states, *saved[2:])
+        d_polar, d_rows = in_pieces(functools.partial(pull_back, polar), by_row)
+        return *d_polar, *d_rows
 
     return function_with_gradient(forward, backward)(
         *polar, step_sizes, b, initial_state, *keeps, *begun

@@ -7,6 +7,7 @@ coefficients stay constant over time. Padding at the end needs no move at all, n
 padding at the start if the state there is zero: zero inputs keep it zero.
 """
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import keras
@@ -19,6 +20,7 @@ from keras_lru.backend import (
     function_with_gradient,
     largest,
     over_time_shards,
+    row_pieces,
     split_over_time,
     time_shards,
 )
@@ -355,3 +357,27 @@ def expand(
     filled = cond(in_place, filled_in_place, filled_from_front)
     keep = mask if zero_output_for_mask else seen > 0
     return ops.where(keep[..., None], filled, zeros)
+
+
+def in_pieces(
+    function: Callable[..., tuple[Sequence[Tensor], Sequence[Tensor]]],
+    arrays: Sequence[Tensor],
+) -> tuple[list[Tensor], list[Tensor]]:
+    """`function` of all rows of a batch, of some at a time where that is faster.
+
+    Args:
+        function: Maps tensors, of a batch each, to tensors to be summed over the rows,
+            and tensors of the same batch.
+        arrays: What the function is called with, one of them as large as those that
+            are made on the way.
+
+    Returns:
+        The sums, and the tensors of the whole batch.
+    """
+    pieces = row_pieces(arrays)
+    if len(pieces) == 1:
+        sums, by_row = function(*arrays)
+        return list(sums), list(by_row)
+    results = [function(*(x[rows] for x in arrays)) for rows in pieces]
+    sums, by_row = (zip(*each, strict=True) for each in zip(*results, strict=True))
+    return [sum(xs[1:], xs[0]) for xs in sums], [ops.concatenate(xs) for xs in by_row]

@@ -200,6 +200,23 @@ def test_every_gradient_of_pieces_is_the_loops(name):
     check_gradients(call, kind, {**options, "mask": MASKS["holes"]})
 
 
+def test_a_batch_in_pieces_is_the_batch(monkeypatch):
+    asked = []
+
+    def row_pieces(arrays):
+        asked.append(len(arrays[0]))
+        return [slice(0, 2), slice(2, None)]
+
+    monkeypatch.setattr("keras_lru.ops.sequences.row_pieces", row_pieces)
+    kind = KINDS["lru"]
+    call = Call(kind.make(return_sequences=True, return_state=True))
+    call.layer.build(kind.inputs().shape)
+    sizes = np.random.default_rng(0).uniform(0.2, 3.0, (BATCH, TIME))
+    options = {"reset": RESET, "reset_to": kind.states(seed=2)}
+    check_gradients(call, kind, {"step_sizes": sizes, **options})
+    assert asked
+
+
 def check_gradients(call, kind, options):
     """Along a random direction in all arguments, and for each in its own size."""
     rng = np.random.default_rng(3)
