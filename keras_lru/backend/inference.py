@@ -165,27 +165,27 @@ def stateful_program(function: Callable, variables: list[keras.Variable]) -> Cal
 
 
 def loop_over_time(
-    step: Callable[[Tensor, Tensor], Tensor],
+    step: Callable[..., Tensor],
     state: Tensor,
-    xs: Tensor,
+    xs: Sequence[Tensor],
     reverse: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """States before each step, and after the last, of `state ← step(state, xs[:, t])`.
+    """States before each step, and after the last, of `state ← step(state, *x_t)`.
 
     Args:
-        step: Maps a state and `(batch, features)` to the next state.
+        step: Maps a state, and `(batch, features)` of each of `xs`, to the next state.
         state: `(batch, state_features)`.
-        xs: `(batch, time, features)`, of a known length.
+        xs: Tensors `(batch, time, features)`, of a known length.
         reverse: Whether time runs from the last step to the first.
 
     Returns:
         `(batch, time, state_features)` and `(batch, state_features)`.
     """
     before = []
-    order = range(xs.shape[1])
+    order = range(xs[0].shape[1])
     for t in reversed(order) if reverse else order:
         before.append(state)
-        state = step(state, xs[:, t])
+        state = step(state, *(x[:, t] for x in xs))
     return ops.stack(before[::-1] if reverse else before, axis=1), state
 
 
@@ -209,7 +209,7 @@ def packed_loop(
         `(batch, time, 2·n)` and `(batch, 2·n)`.
     """
     del a
-    return loop_over_time(step, state, xs, reverse)
+    return loop_over_time(step, state, [xs], reverse)
 
 
 def sine_and_cosine(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -322,33 +322,34 @@ def stateful_program(function: Callable, variables: list[keras.Variable]) -> Cal
 
 
 def loop_over_time(
-    step: Callable[[Tensor, Tensor], Tensor],
+    step: Callable[..., Tensor],
     state: Tensor,
-    xs: Tensor,
+    xs: Sequence[Tensor],
     reverse: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """States before each step, and after the last, of `state ← step(state, xs[:, t])`.
+    """States before each step, and after the last, of `state ← step(state, *x_t)`.
 
     Args:
-        step: Maps a state and `(batch, features)` to the next state.
+        step: Maps a state, and `(batch, features)` of each of `xs`, to the next state.
         state: `(batch, state_features)`.
-        xs: `(batch, time, features)`.
+        xs: Tensors `(batch, time, features)`.
         reverse: Whether time runs from the last step to the first.
 
     Returns:
         `(batch, time, state_features)` and `(batch, state_features)`. To be
         differentiated by hand.
     """
-    length = xs.shape[1]
+    batch, length, _ = xs[0].shape
 
     # Slices of axis 1, which a scan would first have to move to the front.
     def body(i, carry):
         state, states = carry
         t = length - 1 - i if reverse else i
         states = lax.dynamic_update_index_in_dim(states, state, t, axis=1)
-        return step(state, lax.dynamic_index_in_dim(xs, t, 1, keepdims=False)), states
+        x = (lax.dynamic_index_in_dim(x, t, 1, keepdims=False) for x in xs)
+        return step(state, *x), states
 
-    empty = jnp.zeros((*xs.shape[:2], state.shape[-1]), dtype=state.dtype)
+    empty = jnp.zeros((batch, length, state.shape[-1]), dtype=state.dtype)
     last, states = lax.fori_loop(0, length, body, (state, empty))
     return states, last
 
@@ -373,7 +374,7 @@ def packed_loop(
         `(batch, time, 2·n)` and `(batch, 2·n)`.
     """
     del a
-    return loop_over_time(step, state, xs, reverse)
+    return loop_over_time(step, state, [xs], reverse)
 
 
 def has_recurrence_kernel() -> bool:

@@ -219,29 +219,35 @@ def stateful_program(function: Callable, variables: list[keras.Variable]) -> Cal
 
 
 def loop_over_time(
-    step: Callable[[Tensor, Tensor], Tensor],
+    step: Callable[..., Tensor],
     state: Tensor,
-    xs: Tensor,
+    xs: Sequence[Tensor],
     reverse: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """States before each step, and after the last, of `state ← step(state, xs[:, t])`.
+    """States before each step, and after the last, of `state ← step(state, *x_t)`.
 
     Args:
-        step: Maps a state and `(batch, features)` to the next state.
+        step: Maps a state, and `(batch, features)` of each of `xs`, to the next state.
         state: `(batch, state_features)`.
-        xs: `(batch, time, features)`.
+        xs: Tensors `(batch, time, features)`.
         reverse: Whether time runs from the last step to the first.
 
     Returns:
         `(batch, time, state_features)` and `(batch, state_features)`. Without XLA it
         can be differentiated.
     """
-    last, states = ops.scan(
-        lambda state, x: (step(state, x), state),
-        state,
-        ops.swapaxes(xs, 0, 1),
-        reverse=reverse,
-    )
+    sizes = [x.shape[-1] for x in xs]
+    if len(xs) > 1 and xs[0].shape[1] is None:
+        # Of unknown lengths, Keras's scan takes one tensor.
+        xs = [tf.concat(xs, axis=-1)]
+
+    def body(state, x):
+        if len(x) < len(sizes):
+            x = tf.split(x[0], sizes, axis=-1)
+        return step(state, *x), state
+
+    steps = [ops.swapaxes(x, 0, 1) for x in xs]
+    last, states = ops.scan(body, state, steps, reverse=reverse)
     return ops.swapaxes(states, 0, 1), last
 
 
@@ -265,7 +271,7 @@ def packed_loop(
         `(batch, time, 2·n)` and `(batch, 2·n)`.
     """
     del a
-    return loop_over_time(step, state, xs, reverse)
+    return loop_over_time(step, state, [xs], reverse)
 
 
 def sine_and_cosine(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -283,29 +283,29 @@ def _writes_in_place(*tensors):
 
 
 def loop_over_time(
-    step: Callable[[Tensor, Tensor], Tensor],
+    step: Callable[..., Tensor],
     state: Tensor,
-    xs: Tensor,
+    xs: Sequence[Tensor],
     reverse: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """States before each step, and after the last, of `state ← step(state, xs[:, t])`.
+    """States before each step, and after the last, of `state ← step(state, *x_t)`.
 
     Args:
-        step: Maps a state and `(batch, features)` to the next state.
+        step: Maps a state, and `(batch, features)` of each of `xs`, to the next state.
         state: `(batch, state_features)`.
-        xs: `(batch, time, features)`.
+        xs: Tensors `(batch, time, features)`.
         reverse: Whether time runs from the last step to the first.
 
     Returns:
         `(batch, time, state_features)` and `(batch, state_features)`. It can be
         differentiated.
     """
-    if isinstance(xs.shape[1], torch.SymInt):
+    if isinstance(xs[0].shape[1], torch.SymInt):
         return _exported_loop(step, state, xs, reverse)
     before = []
-    for x in _in_time(xs.unbind(1), reverse):
+    for x in _in_time([*zip(*(x.unbind(1) for x in xs), strict=True)], reverse):
         before.append(state)
-        state = step(state, x)
+        state = step(state, *x)
     return torch.stack(_in_time(before, reverse), dim=1), state
 
 
@@ -329,7 +329,7 @@ def packed_loop(
         `(batch, time, 2·n)` and `(batch, 2·n)`.
     """
     if not _writes_in_place(*a, state, xs):
-        return loop_over_time(step, state, xs, reverse)
+        return loop_over_time(step, state, [xs], reverse)
     real, imag = a
     n = real.shape[0]
     direct, cross = torch.cat([real, real]), torch.cat([-imag, imag])
@@ -350,9 +350,9 @@ def _exported_loop(step, state, xs, reverse):
 
     last, before = scan(
         # A copy: an output must not be an input too.
-        lambda state, x: (step(state, x), state.clone()),
+        lambda state, x: (step(state, *x), state.clone()),
         state,
-        xs,
+        [*xs],
         dim=1,
         reverse=reverse,
     )

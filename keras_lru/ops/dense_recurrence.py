@@ -115,41 +115,38 @@ def dense_recurrence(
         `(before, last)`: `(batch, time, state_size)`, where `before[:, t]` is the
         state that step `t` started from, and `(batch, state_size)`.
     """
-    n = initial_state.shape[-1]
-    masked = lengths is not None
-    if masked:
-        # A feature more of the inputs than of the state says which steps run.
-        runs = is_running(lengths, ops.shape(inputs)[1])[..., None]
-        runs = ops.cast(runs, inputs.dtype)
-        inputs = ops.concatenate([inputs, runs], axis=-1)
+    runs: tuple[Tensor, ...] = ()
+    if lengths is not None:
+        is_on = is_running(lengths, ops.shape(inputs)[1])[..., None]
+        runs = (ops.cast(is_on, inputs.dtype),)
 
-    def forward(inputs, A, initial_state):
-        def step(x, inputs):
-            new = activation(inputs[:, :n] + x @ A)
-            return ops.where(inputs[:, n:] > 0, new, x) if masked else new
+    def where_runs(new, old, runs):
+        return ops.where(runs[0] > 0, new, old) if runs else new
 
-        before, last = loop_over_time(step, initial_state, inputs)
-        return (before, last), (inputs, A, before)
+    def forward(inputs, A, initial_state, *runs):
+        def step(x, inputs, *runs):
+            return where_runs(activation(inputs + x @ A), x, runs)
 
-    def backward(kept, d_before, d_last):
-        inputs, A, before = kept
-        z = inputs[..., :n] + project(before, A, A.dtype)
-        runs = inputs[..., n:]
+        before, last = loop_over_time(step, initial_state, [inputs, *runs])
+        return (before, last), (inputs, A, before, *runs)
+
+    def backward(saved, d_before, d_last):
+        inputs, A, before, *runs = saved
+        z = inputs + project(before, A, A.dtype)
 
         def pull(adjoint, z, runs):
             d_z = vector_jacobian_product(activation, z, adjoint)
-            return ops.where(runs > 0, d_z, ops.zeros_like(d_z)) if masked else d_z
+            return where_runs(d_z, ops.zeros_like(d_z), runs)
 
-        def step_back(adjoint, step):
-            z, d_entry, runs = step[:, :n], step[:, n : 2 * n], step[:, 2 * n :]
+        def step_back(adjoint, z, d_entry, *runs):
             d_x = pull(adjoint, z, runs) @ ops.transpose(A)
-            return d_entry + (ops.where(runs > 0, d_x, adjoint) if masked else d_x)
+            return d_entry + where_runs(d_x, adjoint, runs)
 
-        steps = ops.concatenate([z, d_before, runs], axis=-1)
+        steps = [z, d_before, *runs]
         adjoints, d_initial = loop_over_time(step_back, d_last, steps, reverse=True)
         d_z = pull(adjoints, z, runs)
+        n = initial_state.shape[-1]
         d_A = ops.transpose(ops.reshape(before, (-1, n))) @ ops.reshape(d_z, (-1, n))
-        d_inputs = ops.concatenate([d_z, ops.zeros_like(runs)], axis=-1)
-        return d_inputs, d_A, d_initial
+        return d_z, d_A, d_initial, *map(ops.zeros_like, runs)
 
-    return function_with_gradient(forward, backward)(inputs, A, initial_state)
+    return function_with_gradient(forward, backward)(inputs, A, initial_state, *runs)

@@ -379,5 +379,7 @@ def in_pieces(
         sums, by_row = function(*arrays)
         return list(sums), list(by_row)
     results = [function(*(x[rows] for x in arrays)) for rows in pieces]
-    sums, by_row = (zip(*each, strict=True) for each in zip(*results, strict=True))
-    return [sum(xs[1:], xs[0]) for xs in sums], [ops.concatenate(xs) for xs in by_row]
+    to_sum, to_join = (
+        [*zip(*each, strict=True)] for each in zip(*results, strict=True)
+    )
+    return [sum(xs[1:], xs[0]) for xs in to_sum], [*map(ops.concatenate, to_join)]

@@ -177,12 +177,8 @@ def _sequential(a, b, state, reverse, keep):
     step = _step(a)
     if keep is None:
         return packed_loop(step, a.value, state, b, reverse)
-    xs = ops.concatenate([b, keep], axis=-1)
     return loop_over_time(
-        lambda x, b_keep: step(kept(x, b_keep[:, -1:]), b_keep[:, :-1]),
-        state,
-        xs,
-        reverse,
+        lambda x, b_t, keep_t: step(kept(x, keep_t), b_t), state, [b, keep], reverse
     )
 
 

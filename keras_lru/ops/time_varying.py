@@ -130,14 +130,12 @@ class VaryingRecurrence:
         return self._associative(a, b, initial_state, reverse)
 
     def _sequential(self, a, b, initial, reverse):
-        n = b.shape[-1]
+        def step(state, a_t, b_t):
+            return pack(
+                self._times(self._take(a_t), self._take(state)) + self._take(b_t)
+            )
 
-        def step(state, a_and_b):
-            a_t, b_t = self._take(a_and_b[:, :n]), self._take(a_and_b[:, n:])
-            return pack(self._times(a_t, self._take(state)) + b_t)
-
-        xs = ops.concatenate([a, b], axis=-1)
-        return states_after(*loop_over_time(step, initial, xs, reverse), reverse)
+        return states_after(*loop_over_time(step, initial, [a, b], reverse), reverse)
 
     def _chunked(self, a, b, initial, reverse):
         batch, length, features = ops.shape(b)
