@@ -35,7 +35,8 @@ def parse_args():
     parser.add_argument(
         "--lengths",
         action="store_true",
-        help="in place of the tasks one task at several lengths, drawn beside --output",
+        help="in place of the tasks one task at several lengths, and the time of a "
+        "training step, drawn beside --output",
     )
     parser.add_argument("--seeds", type=int, default=3, help="how many, from 0")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
@@ -114,7 +115,7 @@ def _train(run, missing, jobs, output):
 
 def main(args):
     """Trains what has no result, then prints the table."""
-    from benchmarks.accuracy.by_length import draw
+    from benchmarks.accuracy.by_length import draw, time_steps
     from benchmarks.accuracy.candidates import CANDIDATES, SETTINGS
     from benchmarks.accuracy.table import losses, markdown
     from benchmarks.accuracy.tasks import LENGTHS, TASKS
@@ -143,7 +144,11 @@ def main(args):
     results.sort(key=lambda r: (order[r["candidate"]], order[r["task"]], r["seed"]))
     print("\n" + markdown(results))
     if args.lengths:
-        print(draw(results, args.output.with_suffix(".png")))
+        times = args.output.with_name(f"{args.output.stem}-ms.json")
+        if not times.exists() and not args.table:
+            times.write_text(json.dumps(time_steps(candidates), indent=1))
+        measured = json.loads(times.read_text()) if times.exists() else []
+        print(draw(results, measured, args.output.with_suffix(".png")))
     for name in OURS:
         for sentence in losses(results, name, THEIRS):
             print(sentence)

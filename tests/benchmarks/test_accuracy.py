@@ -79,7 +79,9 @@ def test_unknown_names_are_refused(accuracy):
 
 def test_accuracy_by_length_is_drawn(accuracy, tmp_path):
     results = [result("LSTM", name, 0, 80.0) for name in accuracy.tasks.LENGTHS]
-    path = accuracy.by_length.draw(results + RESULTS[3:5], tmp_path / "lengths.png")
+    times = [{"task": r["task"], "candidate": "LSTM", "step_ms": 1.0} for r in results]
+    results += RESULTS[3:5]
+    path = accuracy.by_length.draw(results, times, tmp_path / "lengths.png")
     assert path.stat().st_size > 10_000
 
 
@@ -97,6 +99,16 @@ def small_task(accuracy, kind):
     series = rng.normal(size=(20, 1)).astype("float32")
     data = (series[None, :12].repeat(6, 0), series[None, 12:16].repeat(6, 0), None)
     return accuracy.tasks.Task(kind, data, data, 4, 3, 1, series=series, measure="MAE")
+
+
+@pytest.mark.slow
+def test_training_steps_are_timed_at_each_length(accuracy, monkeypatch):
+    shortest = "digits, 64 steps"
+    lengths = {shortest: accuracy.tasks.LENGTHS[shortest]}
+    monkeypatch.setattr(accuracy.by_length, "LENGTHS", lengths)
+    found = accuracy.by_length.time_steps(["LRUBlock"], rounds=1)
+    assert [(x["task"], x["candidate"]) for x in found] == [(shortest, "LRUBlock")]
+    assert found[0]["step_ms"] > 0
 
 
 @pytest.mark.slow
