@@ -99,7 +99,7 @@ PUBLIC = {
         "seasonal_naive",
     ],
     "keras_lru.ops": ["associative_scan", "diagonal_ssm", "linear_recurrence"],
-    "keras_lru.compress": ["Reduced", "ReducedLayer", "reduce_states"],
+    "keras_lru.compress": ["ReduceStates", "Reduced", "ReducedLayer", "reduce_states"],
     "keras_lru.training": [
         "RECURRENT_VARIABLES",
         "AdamW",

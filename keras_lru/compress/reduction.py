@@ -110,10 +110,8 @@ def reduce_states(
     >>> small.model.get_config()["state_size"], small.error < 0.05
     (16, True)
     """
-    _check(model, state_size, tolerance)
-    if length is not None:
-        check_positive_integer("length", length)
-    cells = _chosen(find_cells(model), layers)
+    check_reduction(state_size, tolerance, length)
+    cells = check_reducible(model, layers)
     reached = {}
     if calibration is not None:
         with _from_the_start(model):
@@ -150,7 +148,28 @@ def reduce_states(
     return Reduced(new, reduced, None if data is None else _error(model, new, data))
 
 
-def _check(model, state_size, tolerance):
+def check_reduction(
+    state_size: int | None, tolerance: float | None, length: int | None
+) -> None:
+    """Raise `ValueError` if `reduce_states` would, for how much is to be left."""
+    if (state_size is None) == (tolerance is None):
+        raise ValueError(
+            "Give one of `state_size` and `tolerance`. Received: "
+            f"state_size={state_size}, tolerance={tolerance}"
+        )
+    if state_size is not None:
+        check_positive_integer("state_size", state_size)
+    elif not (is_number(tolerance) and 0 <= float(tolerance or 0) < float("inf")):
+        raise ValueError(
+            "`tolerance` must be a non-negative number. Received: "
+            f"tolerance={tolerance!r}"
+        )
+    if length is not None:
+        check_positive_integer("length", length)
+
+
+def check_reducible(model: Any, layers: Sequence[str] | None = None) -> dict:
+    """`{path: cell}` to make smaller; raise `ValueError` if it cannot be done."""
     if not (isinstance(model, keras.layers.Layer) and model.built):
         raise ValueError(
             "`model` must be a built layer or model: call it on inputs once. Received: "
@@ -161,18 +180,7 @@ def _check(model, state_size, tolerance):
             "`model` must have all of its weights in one: save it and load it, after "
             f"`enable_lora`. Received: model={model.name!r}, which trains in low rank"
         )
-    if (state_size is None) == (tolerance is None):
-        raise ValueError(
-            "Give one of `state_size` and `tolerance`. Received: "
-            f"state_size={state_size}, tolerance={tolerance}"
-        )
-    if state_size is not None:
-        check_positive_integer("state_size", state_size)
-    elif not (is_number(tolerance) and 0 <= tolerance < float("inf")):
-        raise ValueError(
-            "`tolerance` must be a non-negative number. Received: "
-            f"tolerance={tolerance!r}"
-        )
+    return _chosen(find_cells(model), layers)
 
 
 def _chosen(cells, layers):

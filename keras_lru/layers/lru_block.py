@@ -198,6 +198,10 @@ class LRUBlock(Recomputed, LowRankLayers, keras.layers.Layer):
         """Returns the mask of the outputs: none where there is no time left."""
         return previous_mask if self.return_sequences else None
 
+    def adopt_sizes(self, other: "LRUBlock") -> None:
+        """Says in its config how many states the recurrence of `other` has."""
+        self.state_size = other.state_size
+
     def get_config(self):
         """Returns the constructor's arguments."""
         names = ("normalization", "dropout", "glu", "bidirectional", "norm_momentum")

@@ -270,6 +270,11 @@ class LRUBackbone(LowRankLayers, SequenceModel):
         """Returns `(batch, time, units)`."""
         return (*input_shape[:2], self.units)
 
+    def adopt_sizes(self, other: "LRUBackbone") -> None:
+        """Says in its config how many states the recurrences of `other` have."""
+        self.state_size = other.state_size
+        self._recurrence_config = other._recurrence_config
+
     def get_config(self):
         """Returns the constructor's arguments."""
         recurrence, sizes = self._recurrence_config, self.state_size
