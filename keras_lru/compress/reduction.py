@@ -161,6 +161,11 @@ def _check(model, state_size, tolerance):
             "`model` must have all of its weights in one: save it and load it, after "
             f"`enable_lora`. Received: model={model.name!r}, which trains in low rank"
         )
+    if any(cell._is_quantized for cell in find_cells(model).values()):
+        raise ValueError(
+            "`model` must have its recurrences in full precision: reduce it first, and "
+            f"quantize it then. Received: model={model.name!r}, which is quantized"
+        )
     if (state_size is None) == (tolerance is None):
         raise ValueError(
             "Give one of `state_size` and `tolerance`. Received: "

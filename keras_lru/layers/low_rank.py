@@ -111,11 +111,10 @@ class LowRankPairs:
         if not self.lora_enabled:
             super().save_own_variables(store)
             return
-        merged = {
-            f"{name}_{part}": value
-            for name in _PAIRS
-            for part, value in zip(("re", "im"), self.pair(name), strict=True)
-        }
+        merged = {}
+        for name in _PAIRS:
+            for part, value in zip(("re", "im"), self.pair(name), strict=True):
+                merged.update(self.stored(f"{name}_{part}", value))
         for index, weight in enumerate(self._weights_of_files()):
             value = merged.get(weight.name, weight)
             store[str(index)] = ops.convert_to_numpy(value)
