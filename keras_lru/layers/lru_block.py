@@ -167,7 +167,9 @@ class LRUBlock(Recomputed, LowRankLayers, QuantizedLayers, keras.layers.Layer):
                 name="encoder",
             )
             self.encoder.build(input_shape)
-        self.block.build((*input_shape[:2], self.units))
+        sequence_shape = (*input_shape[:2], self.units)
+        self.block.build(sequence_shape)
+        self.pooling.build(sequence_shape)
         self.quantize_parts()
         freeze_parts(self)
 

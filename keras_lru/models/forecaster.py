@@ -121,6 +121,9 @@ class SequenceForecaster(BackboneModel):
         self.scale = self._add_scale("scale", shape, "ones")
         self.output_scale = self._add_scale("output_scale", shape, "ones")
         units = self.horizon * self._num_targets(features)
+        for part in (self.differences, self.last_value):
+            part.build(input_shape)
+        self.last_state.build(self.backbone.compute_output_shape(input_shape))
         self.head = self.make_dense(units, None, "head")
         self.head.build((input_shape[0], self.backbone.units))
         self.quantize_parts()

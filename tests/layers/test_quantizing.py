@@ -14,7 +14,7 @@ from keras.quantizers import AbsMaxQuantizer, Int8QuantizationConfig
 from keras_lru import layers
 from keras_lru.compress import reduce_states
 
-from .kinds import KINDS
+from .kinds import KINDS, Solver, each_kind
 from .loops import lru_system, s5_system
 from .sequences import (
     ALL,
@@ -33,7 +33,8 @@ from .sequences import (
 INT8 = "int8_from_float32"
 NAMES = ("lru", "s5")
 MATRICES = ("B_re", "B_im", "C_re", "C_im", "D")
-each = pytest.mark.parametrize("kind", [KINDS[name] for name in NAMES], ids=str)
+each = pytest.mark.parametrize("kind", each_kind(fast=None, names=NAMES))
+lru_first = pytest.mark.parametrize("kind", each_kind(fast=["lru"], names=NAMES))
 
 
 def quantized(kind, **options):
@@ -113,26 +114,30 @@ def test_one_of_them_may_have_other_scales(kind):
 # What is computed
 
 
-@settings(deadline=None, max_examples=10)
-@given(
-    mask=arrays(bool, (BATCH, TIME)),
-    seed=st.integers(0, 99),
-    has_state=st.booleans(),
-    backwards=st.booleans(),
-)
+@functools.cache
+def solver(kind):
+    return Solver(quantized(kind, go_backwards=True, **ALL))
+
+
+@settings(deadline=None, max_examples=20)
+@given(mask=arrays(bool, (BATCH, TIME)), seed=st.integers(0, 99))
 @each
-def test_outputs_are_those_of_the_dequantized_weights(
-    kind, mask, seed, has_state, backwards
-):
-    layer = shared(kind, go_backwards=backwards, **ALL)
-    x, states = kind.inputs(seed=seed), kind.states() if has_state else None
+def test_outputs_are_those_of_the_dequantized_weights(kind, mask, seed):
+    layer = solver(kind).layer
+    x, states = kind.inputs(seed=seed), kind.states(seed=seed + 1)
     y, last = kind.reference(layer, x, states, mask, dequantized(layer))
-    assert_close(list(layer(x, initial_state=states, mask=mask)), [y, *last])
+    assert_close(solver(kind)(x, states, mask), [y, *last])
 
 
-@pytest.mark.parametrize("scan", ["sequential", "chunked", "associative"])
-@pytest.mark.parametrize("block_size", [1, 3])
-@each
+@pytest.mark.parametrize(
+    ("kind", "scan", "block_size"),
+    each_kind(
+        ["sequential", "chunked", "associative"],
+        [1, 3],
+        fast=[("lru", "chunked", 3), ("s5", "sequential", 1)],
+        names=NAMES,
+    ),
+)
 def test_however_they_are_solved(kind, scan, block_size):
     layer = quantized(kind, scan=scan, block_size=block_size, **ALL)
     y, last = kind.reference(layer, kind.inputs(), weights=dequantized(layer))
@@ -165,9 +170,8 @@ def change_at_most(kind, before, layer, x):
     return np.stack(bounds, axis=1)
 
 
-@settings(deadline=None, max_examples=10)
-@given(seed=st.integers(0, 999))
-@each
+@pytest.mark.parametrize("seed", [0, 1])
+@lru_first
 def test_the_error_is_that_of_rounding_the_weights(kind, seed):
     plain = kind.make(return_sequences=True, seed=seed)
     before, x = weights_of(plain), kind.inputs(time=30, seed=seed)
@@ -190,8 +194,12 @@ CALLS = {
 }
 
 
-@pytest.mark.parametrize("call", CALLS)
-@each
+@pytest.mark.parametrize(
+    ("kind", "call"),
+    each_kind(
+        CALLS, fast=[("lru", "reset and masks"), ("lru", "step sizes")], names=NAMES
+    ),
+)
 def test_all_calls(kind, call):
     layer = shared(kind, go_backwards=False, **ALL)
     plain = in_full(kind, layer, **ALL)
@@ -199,7 +207,7 @@ def test_all_calls(kind, call):
     assert_close(list(layer(x, **arguments)), list(plain(x, **arguments)))
 
 
-@each
+@lru_first
 def test_kept_states(kind):
     layer = quantized(kind, stateful=True, return_sequences=True)
     x = kind.inputs()
@@ -208,7 +216,7 @@ def test_kept_states(kind):
     assert_close(np.concatenate(pieces, 1), expected)
 
 
-@each
+@lru_first
 def test_cells_by_hand(kind):
     layer = quantized(kind, return_sequences=True)
     rnn = keras.layers.RNN(layer.cell, return_sequences=True)
@@ -220,7 +228,7 @@ def test_cells_by_hand(kind):
         assert_close(output, expected[:, t])
 
 
-@each
+@lru_first
 def test_gradients_of_what_is_left(kind):
     layer = quantized(kind)
     model = keras.Sequential([layer, keras.layers.Dense(1)])
@@ -234,7 +242,7 @@ def test_gradients_of_what_is_left(kind):
     assert "D" not in trained
 
 
-@each
+@lru_first
 def test_half_precision(kind):
     layer = kind.make(dtype="mixed_bfloat16", return_sequences=True)
     layer.quantize("int8")
@@ -302,8 +310,10 @@ def by_assignment_before(kind):
 WAYS = [by_argument, by_global_policy, by_path, by_assignment, by_assignment_before]
 
 
-@pytest.mark.parametrize("way", WAYS)
-@each
+@pytest.mark.parametrize(
+    ("kind", "way"),
+    each_kind(WAYS, fast=[("lru", by_path), ("s5", by_argument)], names=NAMES),
+)
 def test_policies(kind, way):
     layer, expected = way(kind), quantized(kind)
     assert layer.dtype_policy.name == layer.cell.dtype_policy.name == INT8
@@ -316,7 +326,7 @@ def test_policies(kind, way):
         layer.quantize("int8")
 
 
-@each
+@lru_first
 def test_copies_by_the_config(kind):
     layer = quantized(kind)
     copy = type(layer).from_config(layer.get_config())
@@ -335,8 +345,14 @@ def trained_in_low_rank(layer):
         weight.assign(rng.normal(size=weight.shape) / 10)
 
 
-@pytest.mark.parametrize("first", ["low rank", "int8"])
-@each
+@pytest.mark.parametrize(
+    ("kind", "first"),
+    each_kind(
+        ["low rank", "int8"],
+        fast=[("lru", "low rank"), ("s5", "int8")],
+        names=NAMES,
+    ),
+)
 def test_low_rank_beside_integers(kind, first, tmp_path):
     layer = kind.make(return_sequences=True)
     steps = [lambda: layer.enable_lora(2), lambda: layer.quantize("int8")]
