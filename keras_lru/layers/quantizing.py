@@ -1,7 +1,5 @@
 """Weights of eight bits, by Keras's names: `quantize("int8")`."""
 
-from operator import attrgetter
-
 import keras
 from keras import ops
 
@@ -174,30 +172,11 @@ def _columns(quantizer, matrix):
 
 
 class QuantizedRecurrence(CalledAsEver):
-    """Mixin of layers over a cell of `QuantizedMatrices`, whose policy is theirs."""
+    """Mixin of layers over a cell of `QuantizedMatrices`."""
 
-    quantization_mode = property(
-        attrgetter("cell.quantization_mode"),
-        doc='`"int8"`, or `None` where nothing is quantized.',
-    )
-    _is_quantized = property(attrgetter("cell._is_quantized"))
-
-    def _set_dtype_policy(self, value):
-        self.cell.dtype_policy = value
-        self._dtype_policy = self.cell.dtype_policy
-
-    dtype_policy = property(
-        attrgetter("cell.dtype_policy"),
-        _set_dtype_policy,
-        doc="The dtype policy of the layer and of its cell.",
-    )
-
-    def build(self, sequences_shape, initial_state_shape=None):
-        """Creates the weights for inputs `(batch, time, input_dim)`."""
-        # The path of the layer counts: a cell is its own affair.
-        settle_policy(self.cell, self.path)
-        self._dtype_policy = self.cell.dtype_policy
-        super().build(sequences_shape, initial_state_shape)
+    @property
+    def _is_quantized(self):
+        return self.cell._is_quantized
 
     def quantize(self, mode=None, type_check=True, config=None):
         """Make integers of eight bits of B, C and a matrix D.
@@ -218,6 +197,15 @@ class QuantizedRecurrence(CalledAsEver):
             ValueError: If there are no weights yet, they are quantized already, the
                 compute dtype is float16, or the scales of `weight_quantizer` are not of
                 columns.
+
+        Example:
+
+        >>> from keras_lru import LRU
+        >>> layer = LRU(4, state_size=16)
+        >>> layer.build((None, None, 8))
+        >>> layer.quantize("int8")
+        >>> layer.dtype_policy.name, layer.cell.B_re.dtype
+        ('int8_from_float32', 'int8')
         """
         self.cell.quantize(mode=mode, type_check=type_check, config=config)
 
