@@ -1,7 +1,11 @@
 """Weights of eight bits, by Keras's names: `quantize("int8")`."""
 
+import functools
+
 import keras
 from keras import ops
+
+from keras_lru.layers.serialization import serialize_unbuilt
 
 # The matrices of a cell. A vector D is no larger than a row of one, and stays.
 _MATRICES = ("B_re", "B_im", "C_re", "C_im", "D")
@@ -233,6 +237,9 @@ class QuantizedParts(CalledAsEver):
 
     def quantize_parts(self):
         """Quantizes what the config says: to be called when the parts are built."""
+        # What is quantized is said part by part from now on, whatever paths were given.
+        if isinstance(self.dtype_policy, keras.dtype_policies.DTypePolicyMap):
+            self._dtype_policy = unquantized(self.dtype_policy)
         wanted = dict(self._quantized_parts)
         for path, part in _leaves(self):
             if path in wanted and not _is_quantized(part):
@@ -243,10 +250,6 @@ class QuantizedParts(CalledAsEver):
         config = super().get_config()
         parts = dict(self._quantized_parts)
         if self.built:
-            # What is quantized is said part by part, whatever paths were given.
-            if isinstance(self.dtype_policy, keras.dtype_policies.DTypePolicyMap):
-                policy = unquantized(self.dtype_policy)
-                config["dtype"] = keras.dtype_policies.serialize(policy)
             parts = {
                 path: _written_config(part)
                 for path, part in _leaves(self)
@@ -308,13 +311,17 @@ def _is_quantized(layer):
 
 def _written_config(layer):
     """The config that a layer was quantized with; `None` for Keras's default."""
-    config = getattr(layer, "quantization_config", None)
-    written = keras.saving.serialize_keras_object(config)
-    default = keras.quantizers.Int8QuantizationConfig()
-    return None if written == keras.saving.serialize_keras_object(default) else written
+    written = serialize_unbuilt(getattr(layer, "quantization_config", None))
+    return None if written == serialize_unbuilt(_default_config()) else written
 
 
 def _read_config(written):
     if written is None:
-        return keras.quantizers.Int8QuantizationConfig()
+        return _default_config()
     return keras.saving.deserialize_keras_object(written)
+
+
+@functools.cache
+def _default_config():
+    # One, kept: Keras tells objects by their addresses while it writes a file.
+    return keras.quantizers.Int8QuantizationConfig()

@@ -183,13 +183,17 @@ class ResidualBlock(Recomputed, LowRankLayers, QuantizedLayers, keras.layers.Lay
         config = reseed(serialize_unbuilt(recurrence), None, "backward")
         name = recurrence.name.removeprefix("forward_")
         config["config"].update(go_backwards=True, name=f"backward_{name}")
-        return Bidirectional(
+        both = Bidirectional(
             recurrence,
             backward_layer=keras.saving.deserialize_keras_object(config),
             merge_mode="sum",
             dtype=unquantized(self.dtype_policy),
             name="bidirectional",
         )
+        # It has a copy. While a file is read, Keras takes another layer at the same
+        # address for this one, so that this one stays. Past its tracking of layers.
+        vars(both)["copied"] = recurrence
+        return both
 
     def _make_dense(self, name, units, activation=None):
         initializer = keras.initializers.GlorotUniform(derive_seed(self.seed, name))
