@@ -382,6 +382,13 @@ def test_low_rank_beside_integers(kind, first, tmp_path):
     model.load_weights(tmp_path / "model.keras")
     assert_same(layer(x), again(x))
 
+    plain = keras.Sequential([kind.make()])
+    plain.build((None, None, kind.features))
+    plain.save_weights(tmp_path / "plain.weights.h5")
+    with pytest.raises(ValueError, match="quantized and one that is not"):
+        model.load_weights(tmp_path / "plain.weights.h5")
+    assert_same(layer(x), again(x))
+
 
 # Refused
 
