@@ -180,7 +180,13 @@ def check_reducible(model: Any, layers: Sequence[str] | None = None) -> dict:
             "`model` must have all of its weights in one: save it and load it, after "
             f"`enable_lora`. Received: model={model.name!r}, which trains in low rank"
         )
-    return _chosen(find_cells(model), layers)
+    cells = find_cells(model)
+    if any(cell._is_quantized for cell in cells.values()):
+        raise ValueError(
+            "`model` must have its recurrences in full precision: reduce it first, and "
+            f"quantize it then. Received: model={model.name!r}, which is quantized"
+        )
+    return _chosen(cells, layers)
 
 
 def _chosen(cells, layers):

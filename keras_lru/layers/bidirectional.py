@@ -4,11 +4,12 @@ import keras
 from keras import ops
 
 from keras_lru.checks import describe
+from keras_lru.layers.quantizing import CalledAsEver
 from keras_lru.layers.time_arguments import TimeArguments
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
-class Bidirectional(keras.layers.Bidirectional):
+class Bidirectional(CalledAsEver, keras.layers.Bidirectional):
     """`keras.layers.Bidirectional`, which takes step sizes and restarts too.
 
     Around a layer of this package. Backwards, sequences are cut at the same places:

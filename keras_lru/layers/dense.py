@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_lru.backend import proves_sizes
+from keras_lru.layers.quantizing import settle_policy
 from keras_lru.layers.recomputing import Recomputed
 from keras_lru.ops.sequences import is_split_in_rows
 
@@ -28,6 +29,11 @@ class Dense(Recomputed, keras.layers.Dense):
     >>> tuple(Dense(4)(np.zeros((2, 5, 3), "float32")).shape)
     (2, 5, 4)
     """
+
+    def build(self, input_shape):
+        """Creates the weights for inputs `(…, features)`."""
+        settle_policy(self)
+        super().build(input_shape)
 
     def call(self, inputs, training=None):
         """Outputs `(…, units)` of inputs `(…, features)`."""

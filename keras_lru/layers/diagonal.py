@@ -27,6 +27,7 @@ class DiagonalCell(RecurrentCell):
 
     state_names = ("x_re", "x_im")
     lora_enabled = False
+    _is_quantized = False
 
     def __init__(self, units, num_states, hold="zero_order", **kwargs):
         super().__init__(units, **kwargs)
@@ -56,11 +57,16 @@ class DiagonalCell(RecurrentCell):
 
     def pair(self, name):
         """Real and imaginary part of B or C, what it learned in low rank included."""
-        parts = [
-            ops.convert_to_tensor(getattr(self, f"{name}_{part}"))
-            for part in ("re", "im")
-        ]
+        parts = [self.matrix(f"{name}_{part}") for part in ("re", "im")]
         return self.with_low_rank(name, parts) if self.lora_enabled else parts
+
+    def matrix(self, name):
+        """A weight as it is computed with, `None` if there is none."""
+        weight = getattr(self, name)
+        if weight is None:
+            return None
+        weight = ops.convert_to_tensor(weight)
+        return self.dequantized(name, weight) if self._is_quantized else weight
 
     def make_pair(self, name, shape, packed, group, recurrent=False):
         """Real and imaginary part: the halves of one matrix, drawn together.

@@ -111,11 +111,10 @@ class LowRankPairs:
         if not self.lora_enabled:
             super().save_own_variables(store)
             return
-        merged = {
-            f"{name}_{part}": value
-            for name in _PAIRS
-            for part, value in zip(("re", "im"), self.pair(name), strict=True)
-        }
+        merged = {}
+        for name in _PAIRS:
+            for part, value in zip(("re", "im"), self.pair(name), strict=True):
+                merged.update(self.stored(f"{name}_{part}", value))
         for index, weight in enumerate(self._weights_of_files()):
             value = merged.get(weight.name, weight)
             store[str(index)] = ops.convert_to_numpy(value)
@@ -125,7 +124,14 @@ class LowRankPairs:
         if not self.lora_enabled:
             super().load_own_variables(store)
             return
-        for index, weight in enumerate(self._weights_of_files()):
+        weights = self._weights_of_files()
+        if len(store.keys()) != len(weights):
+            raise ValueError(
+                f"Layer {self.name!r} must read {len(weights)} weights, "
+                f"{[w.name for w in weights]}. Received: {len(store.keys())}, as of a "
+                "layer that is quantized and one that is not"
+            )
+        for index, weight in enumerate(weights):
             weight.assign(store[str(index)])
         for name in _PAIRS:
             product = getattr(self, f"lora_{name}_b")

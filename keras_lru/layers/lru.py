@@ -20,6 +20,7 @@ from keras_lru.layers.arguments import ConstraintLike, InitializerLike, Regulari
 from keras_lru.layers.diagonal import DiagonalCell, DiagonalSolver
 from keras_lru.layers.feedthrough import Feedthrough, check_feedthrough
 from keras_lru.layers.low_rank import LowRankPairs, LowRankRecurrence
+from keras_lru.layers.quantizing import QuantizedMatrices, QuantizedRecurrence
 from keras_lru.layers.recurrent import RecurrentLayer
 from keras_lru.ops.complex import Complex, Polar, safe_exp, to_polar
 from keras_lru.ops.dense_system import DenseSystem
@@ -73,7 +74,7 @@ def resolve_initialization(initialization, r_min, r_max, max_phase):
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
-class LRUCell(LowRankPairs, Feedthrough, DiagonalCell):
+class LRUCell(LowRankPairs, QuantizedMatrices, Feedthrough, DiagonalCell):
     """Cell class for the Linear Recurrent Unit.
 
     One step of the recurrence of [Orvieto et al., 2023](
@@ -291,9 +292,12 @@ class LRUCell(LowRankPairs, Feedthrough, DiagonalCell):
         if self.gamma_log is not None:
             gamma = safe_exp(ops.convert_to_tensor(self.gamma_log))
             B_re, B_im = gamma * B_re, gamma * B_im
-        D = None if self.D is None else ops.convert_to_tensor(self.D)
         return DenseSystem(
-            self.polar(), (B_re, B_im), self.pair("C"), D, self.compute_dtype
+            self.polar(),
+            (B_re, B_im),
+            self.pair("C"),
+            self.matrix("D"),
+            self.compute_dtype,
         )
 
     def get_config(self):
@@ -311,7 +315,7 @@ class LRUCell(LowRankPairs, Feedthrough, DiagonalCell):
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
-class LRU(LowRankRecurrence, DiagonalSolver, RecurrentLayer):
+class LRU(LowRankRecurrence, QuantizedRecurrence, DiagonalSolver, RecurrentLayer):
     """Linear Recurrent Unit layer - Orvieto et al., 2023.
 
     A recurrent layer with a diagonal, linear, complex recurrence, section 1 of

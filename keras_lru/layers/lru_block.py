@@ -12,6 +12,7 @@ from keras_lru.layers.freezing import freeze_parts
 from keras_lru.layers.low_rank import LowRankLayers
 from keras_lru.layers.lru import LRU, resolve_initialization
 from keras_lru.layers.pooling import MODES, SequencePooling
+from keras_lru.layers.quantizing import QuantizedLayers, unquantized
 from keras_lru.layers.recomputing import Recomputed
 from keras_lru.layers.residual_block import ResidualBlock
 from keras_lru.layers.time_arguments import TimeArguments, refuse_reset
@@ -19,7 +20,7 @@ from keras_lru.ops.sequences import mask_of_steps
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
-class LRUBlock(Recomputed, LowRankLayers, keras.layers.Layer):
+class LRUBlock(Recomputed, LowRankLayers, QuantizedLayers, keras.layers.Layer):
     """An `LRU` with all that makes a network of it, where an `LSTM` stood.
 
     The recurrence of an `LRU` is linear, so that one alone cannot do what one `LSTM`
@@ -118,7 +119,9 @@ class LRUBlock(Recomputed, LowRankLayers, keras.layers.Layer):
         self.units = check_positive_integer("units", units)
         check_choice("pooling", pooling, MODES)
         self.return_sequences = bool(return_sequences)
-        self.pooling = SequencePooling(pooling, dtype=self.dtype_policy, name="pooling")
+        self.pooling = SequencePooling(
+            pooling, dtype=unquantized(self.dtype_policy), name="pooling"
+        )
         self.seed = check_seed(seed)
         self.supports_masking = True
         self._start = resolve_initialization(initialization, r_min, r_max, max_phase)
@@ -164,7 +167,10 @@ class LRUBlock(Recomputed, LowRankLayers, keras.layers.Layer):
                 name="encoder",
             )
             self.encoder.build(input_shape)
-        self.block.build((*input_shape[:2], self.units))
+        sequence_shape = (*input_shape[:2], self.units)
+        self.block.build(sequence_shape)
+        self.pooling.build(sequence_shape)
+        self.quantize_parts()
         freeze_parts(self)
 
     def call(

@@ -16,6 +16,7 @@ from keras import constraints, initializers, ops, regularizers, tree
 from keras_lru.backend import split_over_time
 from keras_lru.checks import check_positive_integer, check_real, describe, fits
 from keras_lru.initializers.seeds import check_seed, derive_seed, draw_seed
+from keras_lru.layers.quantizing import settle_policy
 from keras_lru.layers.recomputing import Recomputed
 from keras_lru.layers.time_arguments import TimeArguments
 from keras_lru.ops.sequences import (
@@ -349,7 +350,25 @@ class RecurrentLayer(Recomputed, keras.layers.RNN):
         """
         return super().variables + list(getattr(self, "states", None) or [])
 
+    @property
+    def dtype_policy(self):
+        """That of the cell."""
+        return self.cell.dtype_policy
+
+    @dtype_policy.setter
+    def dtype_policy(self, value):
+        self.cell.dtype_policy = value
+        self._dtype_policy = self.cell.dtype_policy
+
+    @property
+    def quantization_mode(self):
+        """`"int8"`, or `None` where nothing is quantized."""
+        return self.cell.quantization_mode
+
     def build(self, sequences_shape, initial_state_shape=None):
+        # Of policies for many paths, that of the layer counts, not that of its cell.
+        settle_policy(self.cell, self.path)
+        self._dtype_policy = self.cell.dtype_policy
         if len(sequences_shape) != 3:
             raise ValueError(
                 "`inputs` must have shape (batch, time, input_dim). "

@@ -17,6 +17,7 @@ from keras_lru.layers.bidirectional import Bidirectional
 from keras_lru.layers.dense import Dense
 from keras_lru.layers.freezing import freeze_parts
 from keras_lru.layers.low_rank import LowRankLayers
+from keras_lru.layers.quantizing import QuantizedLayers, unquantized
 from keras_lru.layers.recomputing import Recomputed
 from keras_lru.layers.serialization import reseed, serialize_unbuilt
 from keras_lru.layers.time_arguments import TimeArguments
@@ -27,7 +28,7 @@ _GLUS = ("full", "half")
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
-class ResidualBlock(Recomputed, LowRankLayers, keras.layers.Layer):
+class ResidualBlock(Recomputed, LowRankLayers, QuantizedLayers, keras.layers.Layer):
     """A recurrence with normalization, nonlinearity, gate and skip around it.
 
     The recurrence of the paper is linear in time; what is nonlinear happens
@@ -152,7 +153,7 @@ class ResidualBlock(Recomputed, LowRankLayers, keras.layers.Layer):
         self._recurrence_takes = set(inspect.signature(self.recurrence.call).parameters)
 
     def _make_norm(self):
-        common = {"dtype": self.dtype_policy, "name": "norm"}
+        common = {"dtype": unquantized(self.dtype_policy), "name": "norm"}
         if self.normalization == "batch":
             return BatchNormalization(momentum=self.norm_momentum, **common)
         if self.normalization == "layer":
@@ -173,7 +174,7 @@ class ResidualBlock(Recomputed, LowRankLayers, keras.layers.Layer):
         return layer(
             self.dropout,
             seed=derive_seed(self.seed, name),
-            dtype=self.dtype_policy,
+            dtype=unquantized(self.dtype_policy),
             name=name,
         )
 
@@ -182,13 +183,17 @@ class ResidualBlock(Recomputed, LowRankLayers, keras.layers.Layer):
         config = reseed(serialize_unbuilt(recurrence), None, "backward")
         name = recurrence.name.removeprefix("forward_")
         config["config"].update(go_backwards=True, name=f"backward_{name}")
-        return Bidirectional(
+        both = Bidirectional(
             recurrence,
             backward_layer=keras.saving.deserialize_keras_object(config),
             merge_mode="sum",
-            dtype=self.dtype_policy,
+            dtype=unquantized(self.dtype_policy),
             name="bidirectional",
         )
+        # It has a copy. While a file is read, Keras takes another layer at the same
+        # address for this one, so that this one stays. Past its tracking of layers.
+        vars(both)["copied"] = recurrence
+        return both
 
     def _make_dense(self, name, units, activation=None):
         initializer = keras.initializers.GlorotUniform(derive_seed(self.seed, name))
@@ -231,6 +236,7 @@ class ResidualBlock(Recomputed, LowRankLayers, keras.layers.Layer):
             self.norm.build(input_shape)
         self.hidden_dropout.build(input_shape)
         self.output_dropout.build(input_shape)
+        self.quantize_parts()
         freeze_parts(self)
 
     def call(

@@ -17,6 +17,7 @@ from keras_lru.layers.arguments import ConstraintLike, InitializerLike, Regulari
 from keras_lru.layers.diagonal import DiagonalCell, DiagonalSolver
 from keras_lru.layers.feedthrough import Feedthrough, check_feedthrough
 from keras_lru.layers.low_rank import LowRankPairs, LowRankRecurrence
+from keras_lru.layers.quantizing import QuantizedMatrices, QuantizedRecurrence
 from keras_lru.layers.recurrent import RecurrentLayer
 from keras_lru.layers.zero_order_hold import discretize, input_gain, step_size
 from keras_lru.ops.complex import Complex, pack, unpack
@@ -27,7 +28,7 @@ _LARGEST_REAL_PART = -1e-4
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
-class S5Cell(LowRankPairs, Feedthrough, DiagonalCell):
+class S5Cell(LowRankPairs, QuantizedMatrices, Feedthrough, DiagonalCell):
     """Cell class for the simplified state space layer S5.
 
     One step of the recurrence of [Smith et al., 2023](
@@ -240,9 +241,8 @@ class S5Cell(LowRankPairs, Feedthrough, DiagonalCell):
         # A state stands for its conjugate too.
         factor = 2.0 if self.conjugate_symmetry else 1.0
         C = [factor * x for x in self.pair("C")]
-        D = None if self.D is None else ops.convert_to_tensor(self.D)
         polar = discretize(eigenvalues, delta)
-        return DenseSystem(polar, B, C, D, self.compute_dtype)
+        return DenseSystem(polar, B, C, self.matrix("D"), self.compute_dtype)
 
     def get_config(self):
         return {
@@ -258,7 +258,7 @@ class S5Cell(LowRankPairs, Feedthrough, DiagonalCell):
 
 
 @keras.saving.register_keras_serializable(package="keras_lru")
-class S5(LowRankRecurrence, DiagonalSolver, RecurrentLayer):
+class S5(LowRankRecurrence, QuantizedRecurrence, DiagonalSolver, RecurrentLayer):
     """S5 layer - Smith et al., 2023.
 
     A continuous-time diagonal system with many inputs and outputs, discretized with a

@@ -31,7 +31,8 @@ def serialize_unbuilt(layer):
     """Serializes a layer as if it had not been built.
 
     Built again from the usual form, a layer has its weights before it has a parent,
-    whose name their paths then lack.
+    whose name their paths then lack. Nor does it say that objects are shared: Keras
+    tells them by addresses, which new objects have after those that are gone.
 
     Args:
         layer: A Keras layer.
@@ -39,16 +40,16 @@ def serialize_unbuilt(layer):
     Returns:
         The dictionary that `keras.saving.deserialize_keras_object` takes.
     """
-    return _without_build_config(keras.saving.serialize_keras_object(layer))
+    return _without_build(keras.saving.serialize_keras_object(layer))
 
 
-def _without_build_config(config):
+def _without_build(config):
     if isinstance(config, dict):
         return {
-            k: _without_build_config(v)
+            k: _without_build(v)
             for k, v in config.items()
-            if k != "build_config"
+            if k not in ("build_config", "shared_object_id")
         }
     if isinstance(config, list | tuple):
-        return type(config)(_without_build_config(v) for v in config)
+        return type(config)(_without_build(v) for v in config)
     return config

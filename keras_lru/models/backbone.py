@@ -13,6 +13,7 @@ from keras_lru.layers.dense import Dense
 from keras_lru.layers.freezing import freeze_parts
 from keras_lru.layers.low_rank import LowRankLayers
 from keras_lru.layers.lru import LRU, resolve_initialization
+from keras_lru.layers.quantizing import settle_policy
 from keras_lru.layers.residual_block import ResidualBlock
 from keras_lru.layers.serialization import reseed, serialize_unbuilt
 from keras_lru.layers.time_arguments import TimeArguments
@@ -217,9 +218,11 @@ class LRUBackbone(LowRankLayers, SequenceModel):
         """Creates the weights for inputs of the shape given."""
         input_shape = tuple(input_shape)
         self._check_input_shape(input_shape)
+        settle_policy(self.encoder, f"{self.path}/{self.encoder.name}")
         self.encoder.build(input_shape)
         for block in self.blocks:
             block.build(self.compute_output_shape(input_shape))
+        self.quantize_parts()
         freeze_parts(self)
 
     def _check_input_shape(self, input_shape):

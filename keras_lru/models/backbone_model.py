@@ -26,7 +26,7 @@ class BackboneModel(SequenceModel):
     def __init__(self, backbone=None, **kwargs):
         own = {
             key: kwargs.pop(key)
-            for key in ("name", "dtype", "trainable")
+            for key in ("name", "dtype", "trainable", "quantization_config")
             if key in kwargs
         }
         super().__init__(**own)
@@ -98,6 +98,7 @@ class StepwiseModel(BackboneModel):
         if not self.backbone.built:
             self.backbone.build(input_shape)
         self.head.build(self.backbone.compute_output_shape(input_shape))
+        self.quantize_parts()
         freeze_parts(self)
 
     def call(

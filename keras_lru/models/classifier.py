@@ -9,6 +9,7 @@ from keras_lru.layers.activations import get_activation
 from keras_lru.layers.arguments import ActivationLike
 from keras_lru.layers.freezing import freeze_parts
 from keras_lru.layers.pooling import MODES, SequencePooling
+from keras_lru.layers.quantizing import unquantized
 from keras_lru.layers.time_arguments import TimeArguments, refuse_reset
 from keras_lru.models.backbone import LRUBackbone
 from keras_lru.models.backbone_model import BackboneModel, class_objective
@@ -74,7 +75,9 @@ class SequenceClassifier(BackboneModel):
         super().__init__(backbone, **kwargs)
         self.num_classes = num_classes
         self.activation = get_activation("activation", activation)
-        self.pooling = SequencePooling(pooling, dtype=self.dtype_policy, name="pooling")
+        self.pooling = SequencePooling(
+            pooling, dtype=unquantized(self.dtype_policy), name="pooling"
+        )
         self.head = self.make_dense(num_classes, self.activation, "head")
 
     def build(self, input_shape):
@@ -84,6 +87,7 @@ class SequenceClassifier(BackboneModel):
         sequence_shape = self.backbone.compute_output_shape(input_shape)
         self.pooling.build(sequence_shape)
         self.head.build(self.pooling.compute_output_shape(sequence_shape))
+        self.quantize_parts()
         freeze_parts(self)
 
     def call(

@@ -11,6 +11,7 @@ from keras_lru.checks import check_positive_integer, check_real, check_shape, is
 from keras_lru.layers.differences import Differences
 from keras_lru.layers.freezing import freeze_parts
 from keras_lru.layers.pooling import SequencePooling
+from keras_lru.layers.quantizing import unquantized
 from keras_lru.layers.time_arguments import TimeArguments, refuse_reset
 from keras_lru.models.backbone import LRUBackbone
 from keras_lru.models.backbone_model import BackboneModel
@@ -95,7 +96,7 @@ class SequenceForecaster(BackboneModel):
         self.differences = Differences(dtype="float32", name="differences")
         self.last_value = SequencePooling("last", dtype="float32", name="last_value")
         self.last_state = SequencePooling(
-            "last", dtype=self.dtype_policy, name="last_state"
+            "last", dtype=unquantized(self.dtype_policy), name="last_state"
         )
         self.head = None
 
@@ -120,8 +121,12 @@ class SequenceForecaster(BackboneModel):
         self.scale = self._add_scale("scale", shape, "ones")
         self.output_scale = self._add_scale("output_scale", shape, "ones")
         units = self.horizon * self._num_targets(features)
+        for part in (self.differences, self.last_value):
+            part.build(input_shape)
+        self.last_state.build(self.backbone.compute_output_shape(input_shape))
         self.head = self.make_dense(units, None, "head")
         self.head.build((input_shape[0], self.backbone.units))
+        self.quantize_parts()
         freeze_parts(self)
 
     def _add_scale(self, name, shape, initializer):

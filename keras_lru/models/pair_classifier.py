@@ -10,6 +10,7 @@ from keras_lru.layers.activations import get_activation
 from keras_lru.layers.arguments import ActivationLike
 from keras_lru.layers.freezing import freeze_parts
 from keras_lru.layers.pooling import MODES, SequencePooling
+from keras_lru.layers.quantizing import unquantized
 from keras_lru.layers.time_arguments import TimeArguments, refuse_reset
 from keras_lru.models.backbone import LRUBackbone
 from keras_lru.models.backbone_model import BackboneModel, class_objective
@@ -97,7 +98,9 @@ class PairClassifier(BackboneModel):
         self.hidden_units = hidden_units
         self.hidden_activation = get_activation("hidden_activation", hidden_activation)
         self.activation = get_activation("activation", activation)
-        self.pooling = SequencePooling(pooling, dtype=self.dtype_policy, name="pooling")
+        self.pooling = SequencePooling(
+            pooling, dtype=unquantized(self.dtype_policy), name="pooling"
+        )
         self.hidden = self.make_dense(
             hidden_units or self.backbone.units, self.hidden_activation, "hidden"
         )
@@ -119,6 +122,7 @@ class PairClassifier(BackboneModel):
         self.pooling.build(sequence_shape)
         self.hidden.build((first[0], 4 * self.backbone.units))
         self.head.build((first[0], self.hidden.units))
+        self.quantize_parts()
         freeze_parts(self)
 
     def call(

@@ -6,10 +6,11 @@ from keras_lru.backend import forward_only, writes_saved_models
 from keras_lru.export.atomic_folder import atomic_folder
 from keras_lru.export.by_tensorflow import export_by_tensorflow
 from keras_lru.export.input_signature import endpoint_options, served_inputs
+from keras_lru.layers.quantizing import QuantizedParts
 from keras_lru.layers.recomputing import RecomputedInside
 
 
-class SequenceModel(RecomputedInside, keras.Model):
+class SequenceModel(QuantizedParts, RecomputedInside, keras.Model):
     """A model of sequences, the base of the models of this package.
 
     Attributes:

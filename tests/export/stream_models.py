@@ -54,7 +54,22 @@ def steps_of_any_size():
     return keras.Model([x, sizes, reset], {"each": each, "last": last})
 
 
+def eight_bits():
+    """Quantized recurrences and dense layers, whose inputs are in full precision."""
+    model = keras.Sequential(
+        [
+            keras.Input((None, 3)),
+            S5(4, return_sequences=True),
+            SequenceRegressor(2, **SIZES),
+        ]
+    )
+    alone = keras.quantizers.Int8QuantizationConfig(activation_quantizer=None)
+    model.quantize("int8", config=alone)
+    return model
+
+
 MODELS = {
+    "eight bits": (eight_bits, features),
     "steps and last": (steps_and_last, tokens),
     "regressor": (lambda: SequenceRegressor(2, **{**SIZES, "depth": 2}), features),
     "last of tokens": (

@@ -64,7 +64,14 @@ def test_exported_streams_are_served_without_us(steps_and_last, tensorflow_alone
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    ["regressor", "last of tokens", "baselines", "two inputs", "steps of any size"],
+    [
+        "regressor",
+        "last of tokens",
+        "baselines",
+        "two inputs",
+        "steps of any size",
+        "eight bits",
+    ],
 )
 def test_every_exported_stream_is_served_without_us(name, tmp_path, tensorflow_alone):
     path = tmp_path / "model"

@@ -209,8 +209,9 @@ class Solver:
 
     def _call(self, arguments, mask):
         weights, x, states = arguments
+        fixed = [v.value for v in self.layer.non_trainable_variables]
         results, _ = self.layer.stateless_call(
-            weights, [], x, initial_state=states or None, mask=mask
+            weights, fixed, x, initial_state=states or None, mask=mask
         )
         return list(results)
 

@@ -495,3 +495,17 @@ def test_reseed_reaches_nested_seeds():
     drawn = reseed(config, 7, 0)
     assert isinstance(drawn["inner"][0]["seed"], int)
     assert drawn["name"] == "n"
+
+
+def test_directions_share_nothing():
+    """While it reads a file, Keras tells shared objects by their addresses."""
+    from keras.src.saving.serialization_lib import ObjectSharingScope
+
+    with ObjectSharingScope():
+        layer = LRU(4, return_sequences=True)
+        # As if a layer that is gone had been where this one is.
+        keras.saving.serialize_keras_object(layer)
+        both = ResidualBlock(layer, bidirectional=True).recurrence
+    assert both.forward_layer is not both.backward_layer
+    assert both.backward_layer.go_backwards
+    assert not both.forward_layer.go_backwards
