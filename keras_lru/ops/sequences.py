@@ -287,9 +287,11 @@ def compact(inputs: Tensor, mask: Tensor, *, starts_at_zero: bool) -> Compacted:
     end = largest(unmasked * (steps + 1))
     if starts_at_zero:
         start = time - largest(unmasked * (time - steps))
-        in_place = ops.all(ops.logical_or(ops.equal(count, end - start), count == 0))
+        stays = ops.logical_or(ops.equal(count, end - start), count == 0)
     else:
-        in_place = ops.all(ops.equal(count, end))
+        stays = ops.equal(count, end)
+    # With its axis: the export of PyTorch to ONNX needs it.
+    in_place = ops.all(stays, axis=0)
 
     def moved():
         # Unmasked steps first, each group in the order of time.
