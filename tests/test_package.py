@@ -64,7 +64,7 @@ PUBLIC = {
         "make_recurrence",
         "settings_of_recurrence",
     ],
-    "keras_lru.export": ["export_saved_model"],
+    "keras_lru.export": ["export_saved_model", "step_model"],
     "keras_lru.initializers": [
         "ContinuousEigenvalues",
         "Gamma",

@@ -37,6 +37,7 @@ __all__ = [
     "exact_product",
     "from_time_shard_before",
     "function_with_gradient",
+    "gelu",
     "has_accelerator",
     "has_recurrence_kernel",
     "has_value",
@@ -221,6 +222,11 @@ def cuts_unknown_lengths() -> bool:
 def largest(x: Tensor) -> Tensor:
     """Largest of each row of non-negative numbers, 0 of none."""
     return jnp.max(x, axis=1, initial=0)
+
+
+def gelu(x: Tensor) -> Tensor:
+    """The exact GELU."""
+    return jax.nn.gelu(x, approximate=False)
 
 
 def arctan2(y: Tensor, x: Tensor) -> Tensor:

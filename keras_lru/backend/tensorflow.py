@@ -1,6 +1,7 @@
 """TensorFlow: a loop step costs a few kernel launches, replicas see their own batch."""
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ __all__ = [
     "exact_product",
     "from_time_shard_before",
     "function_with_gradient",
+    "gelu",
     "has_accelerator",
     "has_recurrence_kernel",
     "has_value",
@@ -154,6 +156,14 @@ def cuts_unknown_lengths() -> bool:
 def largest(x: Tensor) -> Tensor:
     """Largest of each row of non-negative numbers, 0 of none."""
     return ops.max(x, axis=1, initial=0)
+
+
+def gelu(x: Tensor) -> Tensor:
+    """The exact GELU, by an operation that other formats have too."""
+    if x.dtype.size < 4:
+        # Beside 1, half precision has few digits left.
+        return tf.nn.gelu(x)
+    return 0.5 * x * (1.0 + tf.math.erf(math.sqrt(0.5) * x))
 
 
 def arctan2(y: Tensor, x: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ __all__ = [
     "exact_product",
     "from_time_shard_before",
     "function_with_gradient",
+    "gelu",
     "has_accelerator",
     "has_recurrence_kernel",
     "has_value",
@@ -215,6 +216,11 @@ def largest(x: Tensor) -> Tensor:
     """Largest of each row of non-negative numbers, 0 of none."""
     # TorchDynamo doesn't get through `ops.max`.
     return torch.amax(torch.nn.functional.pad(x, (1, 0)), dim=1)
+
+
+def gelu(x: Tensor) -> Tensor:
+    """The exact GELU."""
+    return ops.gelu(x, approximate=False)
 
 
 def arctan2(y: Tensor, x: Tensor) -> Tensor:

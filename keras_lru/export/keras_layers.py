@@ -51,19 +51,14 @@ def call_in_stream(layer, args, kwargs, states):
         )
     sequences = next(iter(arguments.values()))
     initial = layer.get_initial_state(ops.shape(sequences)[0])
-    values = tree.flatten(initial)
-    names = getattr(layer.cell, "state_names", None)
-    names = names or [f"state_{i}" for i in range(len(values))]
-    values = [states.read(*state) for state in zip(names, values, strict=True)]
-    arguments["initial_state"] = tree.pack_sequence_as(initial, values)
+    arguments["initial_state"] = read_states(layer, initial, states)
 
     return_state, layer.return_state = layer.return_state, True
     try:
         outputs, *last = layer.call(**arguments)
     finally:
         layer.return_state = return_state
-    for name, value in zip(names, tree.flatten(last), strict=True):
-        states.write(name, value)
+    write_states(layer, last, states)
 
     mask = arguments.get("mask")
     if mask is None:
@@ -78,6 +73,32 @@ def call_in_stream(layer, args, kwargs, states):
             mask = ops.logical_or(mask, reset)
         outputs = _repeat_output(outputs, mask, states)
     return (outputs, *last) if return_state else outputs
+
+
+def read_states(layer, initial, states):
+    """The states of a `keras.layers.RNN` after the piece before.
+
+    Args:
+        layer: The layer.
+        initial: Those before the first piece, of which it has the structure.
+        states: Its `LayerStates`.
+    """
+    values = tree.flatten(initial)
+    names = _state_names(layer, len(values))
+    values = [states.read(*state) for state in zip(names, values, strict=True)]
+    return tree.pack_sequence_as(initial, values)
+
+
+def write_states(layer, values, states):
+    """Sets the states of a `keras.layers.RNN`, of any structure, after a piece."""
+    values = tree.flatten(values)
+    for name, value in zip(_state_names(layer, len(values)), values, strict=True):
+        states.write(name, value)
+
+
+def _state_names(layer, count):
+    names = getattr(layer.cell, "state_names", None)
+    return names or [f"state_{i}" for i in range(count)]
 
 
 def _repeat_output(outputs, counts, states):

@@ -83,18 +83,31 @@ class ModelInPieces:
             called.add(name)
             own_states = LayerStates(name, states)
             try:
-                if hasattr(layer, "call_in_stream"):
-                    outputs = layer.call_in_stream(*args, states=own_states, **kwargs)
-                else:
-                    outputs = keras_layers.call_in_stream(
-                        layer, args, kwargs, own_states
-                    )
+                outputs = self.call_layer(name, layer, args, kwargs, own_states)
             except CannotStreamError as error:
                 raise self.error(name, error) from error
             initial.setdefault(name, {}).update(own_states.initial)
             return outputs
 
         return call
+
+    def call_layer(self, name, layer, args, kwargs, states):
+        """Calls a layer that remembers something on a piece.
+
+        Args:
+            name: Its name, unique in the model.
+            layer: The layer.
+            args: Positional arguments of its `call`.
+            kwargs: Keyword arguments of its `call`.
+            states: Its `LayerStates`.
+
+        Returns:
+            What its `call` returns.
+        """
+        del name
+        if hasattr(layer, "call_in_stream"):
+            return layer.call_in_stream(*args, states=states, **kwargs)
+        return keras_layers.call_in_stream(layer, args, kwargs, states)
 
     def error(self, name, reason):
         """The error that says which layer stands in the way, and why."""

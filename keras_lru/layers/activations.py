@@ -1,6 +1,8 @@
-"""Look up an activation by its name."""
+"""Look up an activation by its name, and apply it."""
 
 import keras
+
+from keras_lru.backend import gelu
 
 
 def get_activation(name, activation):
@@ -12,3 +14,8 @@ def get_activation(name, activation):
             f"`{name}` must be the name of an activation of Keras, or a function. "
             f"Received: {name}={activation!r}"
         ) from error
+
+
+def activate(activation, x):
+    """`activation(x)`; of the exact GELU a form that all formats of exports have."""
+    return gelu(x) if activation is keras.activations.gelu else activation(x)

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_lru.backend import proves_sizes
+from keras_lru.layers.activations import activate
 from keras_lru.layers.quantizing import settle_policy
 from keras_lru.layers.recomputing import Recomputed
 from keras_lru.ops.sequences import is_split_in_rows
@@ -37,17 +38,22 @@ class Dense(Recomputed, keras.layers.Dense):
 
     def call(self, inputs, training=None):
         """Outputs `(…, units)` of inputs `(…, features)`."""
+        outputs = self._product(inputs)
+        if self.bias is not None:
+            outputs = ops.add(outputs, self.bias)
+        return (
+            outputs if self.activation is None else activate(self.activation, outputs)
+        )
+
+    def _product(self, inputs):
         if len(inputs.shape) != 3 or is_split_in_rows(inputs):
-            return super().call(inputs, training=training)
+            return ops.matmul(inputs, self.kernel)
         batch, time, features = ops.shape(inputs)
         if proves_sizes() and not isinstance(batch, int):
             # jax2onnx cannot find an unknown batch in the sizes of the product.
             batch = -1
         outputs = ops.matmul(ops.reshape(inputs, (-1, features)), self.kernel)
-        outputs = ops.reshape(outputs, (batch, time, self.units))
-        if self.bias is not None:
-            outputs = ops.add(outputs, self.bias)
-        return outputs if self.activation is None else self.activation(outputs)
+        return ops.reshape(outputs, (batch, time, self.units))
 
     def quantize(self, mode: Any = None, type_check: bool = True, config: Any = None):
         """As that of Keras, which refuses subclasses unless they ask for it."""

@@ -7,7 +7,7 @@ import keras
 
 from keras_lru.checks import check_choice, check_fraction, check_real, describe
 from keras_lru.initializers.seeds import check_seed, derive_seed
-from keras_lru.layers.activations import get_activation
+from keras_lru.layers.activations import activate, get_activation
 from keras_lru.layers.arguments import ActivationLike
 from keras_lru.layers.batch_normalization import (
     BatchNormalization,
@@ -256,7 +256,7 @@ class ResidualBlock(Recomputed, LowRankLayers, QuantizedLayers, keras.layers.Lay
         in_time = TimeArguments(step_sizes, reset, rate)
         x = self._normalize(inputs, training, mask) if self.prenorm else inputs
         x = self._recur(x, mask, in_time)
-        x = self.hidden_dropout(self.activation(x), training=training)
+        x = self.hidden_dropout(activate(self.activation, x), training=training)
         value = self.glu_value(x) if self.glu == "full" else x
         x = self.output_dropout(value * self.glu_gate(x), training=training)
         x = inputs + x

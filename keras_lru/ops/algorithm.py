@@ -39,8 +39,12 @@ def check_block_size(block_size: int | str) -> int | str:
     return int(block_size)
 
 
-def resolve_scan(scan: str, length: int | None) -> str:
-    """Algorithm for a time-invariant recurrence over `length` steps (None: unknown)."""
+def resolve_scan(scan: str, length: int | None, batch: int | None = 1) -> str:
+    """Algorithm for a time-invariant recurrence over `length` steps (None: unknown).
+
+    Of a `batch` that is unknown beside a known length, "auto" is no loop: JAX exports
+    then, maybe to a format that has none.
+    """
     check_scan(scan)
     if scan == "pallas" and not has_recurrence_kernel():
         raise ValueError(
@@ -51,7 +55,7 @@ def resolve_scan(scan: str, length: int | None) -> str:
         if has_accelerator():
             scan = "associative"
         else:
-            limit = longest_loop()
+            limit = longest_loop() if length is None or batch is not None else 0
             is_short = limit is None or (length is not None and length <= limit)
             scan = "sequential" if is_short else "chunked"
     if length is None and not cuts_unknown_lengths():

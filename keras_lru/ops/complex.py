@@ -72,6 +72,17 @@ class Polar(NamedTuple):
         root = self.power(half)
         return root * root * self.power(1) if odd else root * root
 
+    def real_power(self, exponent: Tensor | float) -> Complex:
+        """`z**exponent` for real exponents.
+
+        Args:
+            exponent: Real numbers that broadcast with these.
+        """
+        modulus = ops.exp(exponent * self.log_modulus)
+        sine, cosine = sine_and_cosine(_half_phase(self.angle, exponent))
+        twice = 2.0 * sine
+        return Complex(modulus * (1.0 - twice * sine), modulus * (twice * cosine))
+
     def power_minus_one(self, exponent: Tensor | float) -> Complex:
         """`z**exponent − 1` for real exponents, without cancellation near zero.
 

@@ -7,7 +7,7 @@ from keras import ops
 from keras_lru.backend.types import Tensor
 from keras_lru.checks import check_shape
 from keras_lru.ops.algorithm import resolve_block_size
-from keras_lru.ops.complex import Polar, pack
+from keras_lru.ops.complex import Complex, Polar, pack
 from keras_lru.ops.diagonal_system import DiagonalSystem
 from keras_lru.ops.sequences import feed_through, project
 from keras_lru.ops.time_invariant import states_after
@@ -65,6 +65,17 @@ class DenseSystem(DiagonalSystem):
     def output(self, state: Tensor, inputs: Tensor) -> Tensor:
         fed = feed_through(inputs, self.D, self.compute_dtype)
         return self._product(state, self._readout()) + fed
+
+    def step_constants(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
+        """What a step of packed states `x` is made of, beside them and its input `u`.
+
+        Returns:
+            `(direct, cross, B, C, D)`: `x ← direct · x + cross · swapped + u B`, where
+            `swapped` has the two halves of `x` exchanged, and `y = x C + D u`.
+        """
+        real, imag = self.polar.power(1)
+        direct, cross = pack(Complex(real, real)), pack(Complex(-imag, imag))
+        return direct, cross, pack(self.B), self._readout(), self.D
 
     def _readout(self):
         """Of packed states: `Re(C x)` is `[Re x, Im x] [Re C, −Im C]`."""

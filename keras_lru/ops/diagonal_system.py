@@ -180,7 +180,8 @@ class DiagonalSystem(System):
         check_floating("inputs", inputs)
         length = static_size(inputs, 1)
         T = self.resolve_block_size(block_size, length)
-        scan = resolve_scan(scan, None if length is None else -(-length // T))
+        blocks = None if length is None else -(-length // T)
+        scan = resolve_scan(scan, blocks, static_size(inputs, 0))
         initial = self._initial(initial_state, inputs)
         if lengths is not None:
             lengths = ops.cast(lengths, "int32")

@@ -39,7 +39,7 @@ def linear_recurrence(
         initial_state: Pair of tensors `(batch, features)`: the state before the first
             step (after the last, if `reverse`). `None` means zeros.
         reverse: If true, time runs from the last step to the first.
-        scan: `"auto"`, `"sequential"` (a loop over time), `"chunked"` (loops in all
+        scan: `"auto"`, `"sequential"` (a loop over time), `"chunked"` (all
             chunks at once, then over the chunks), `"associative"` (logarithmic
             depth) or `"pallas"` (one kernel, for GPUs and TPUs on JAX).
         reset: Boolean `(batch, time)`, true where the state before a step counts as

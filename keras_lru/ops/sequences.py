@@ -102,7 +102,7 @@ def take_steps(x: Tensor, index: Tensor) -> Tensor:
     """
     batch, time, features = ops.shape(x)
     index = ops.cast(index, "int32")
-    rows = index + time * ops.arange(0, batch, dtype="int32")[:, None]
+    rows = time * ops.expand_dims(ops.arange(0, batch, dtype="int32"), 1) + index
     taken = ops.take(ops.reshape(x, (-1, features)), ops.reshape(rows, (-1,)), axis=0)
     return ops.reshape(taken, (batch, ops.shape(index)[1], features))
 
@@ -114,7 +114,7 @@ def take_step(x: Tensor, index: Tensor) -> Tensor:
         steps = ops.arange(0, x.shape[1], dtype="int32")
         taken = ops.equal(steps, ops.cast(index, "int32")[:, None])[..., None]
         return ops.sum(ops.where(taken, x, ops.zeros_like(x)), axis=1)
-    return take_steps(x, index[:, None])[:, 0]
+    return take_steps(x, ops.expand_dims(index, 1))[:, 0]
 
 
 def last_step(x: Tensor, lengths: Tensor | None) -> Tensor:
@@ -281,17 +281,19 @@ def compact(inputs: Tensor, mask: Tensor, *, starts_at_zero: bool) -> Compacted:
         starts_at_zero: Whether the recurrence starts from a zero state, and zero inputs
             keep it there.
     """
-    inputs = ops.where(mask[..., None], inputs, ops.zeros_like(inputs))
+    inputs = ops.where(ops.expand_dims(mask, -1), inputs, ops.zeros_like(inputs))
     time = ops.shape(mask)[1]
-    steps = ops.arange(0, time, dtype="int32")[None]
+    steps = ops.arange(0, time, dtype="int32")
     unmasked = ops.cast(mask, "int32")
     count = ops.sum(unmasked, axis=1)
     end = largest(unmasked * (steps + 1))
     if starts_at_zero:
         start = time - largest(unmasked * (time - steps))
-        in_place = ops.all(ops.logical_or(ops.equal(count, end - start), count == 0))
+        stays = ops.logical_or(ops.equal(count, end - start), count == 0)
     else:
-        in_place = ops.all(ops.equal(count, end))
+        stays = ops.equal(count, end)
+    # With its axis: the export of PyTorch to ONNX needs it.
+    in_place = ops.all(stays, axis=0)
 
     def moved():
         # Unmasked steps first, each group in the order of time.
@@ -341,22 +343,25 @@ def expand(
     _, lengths, in_place, mask = compacted
     seen = ops.cumsum(ops.cast(mask, "int32"), axis=1)
     zeros = ops.zeros_like(outputs)
+    # Not `mask[..., None]`, here and elsewhere: converters lose the new axis.
+    steps = ops.arange(0, ops.shape(mask)[1], dtype="int32")
+    last = ops.expand_dims(lengths, -1) - 1
+    in_mask = ops.expand_dims(mask, -1)
 
     def filled_in_place():
         if zero_output_for_mask:
-            return ops.where(mask[..., None], outputs, zeros)
+            return ops.where(in_mask, outputs, zeros)
         # A sum, since there may be no step to take.
-        steps = ops.arange(0, ops.shape(mask)[1], dtype="int32")[None]
-        is_final = ops.equal(steps, lengths[:, None] - 1)[..., None]
+        is_final = ops.expand_dims(ops.equal(steps, last), -1)
         final = ops.sum(ops.where(is_final, outputs, zeros), axis=1, keepdims=True)
-        return ops.where(mask[..., None], outputs, final)
+        return ops.where(in_mask, outputs, final)
 
     def filled_from_front():
         return take_steps(outputs, ops.maximum(seen - 1, 0))
 
     filled = cond(in_place, filled_in_place, filled_from_front)
     keep = mask if zero_output_for_mask else seen > 0
-    return ops.where(keep[..., None], filled, zeros)
+    return ops.where(ops.expand_dims(keep, -1), filled, zeros)
 
 
 def in_pieces(

@@ -7,9 +7,9 @@ axis 1; states are packed (see `complex`).
 Four algorithms compute the same thing:
 
 - `sequential`: a loop over time. Least memory traffic; one loop step per element.
-- `chunked`: loops run side by side in all chunks of time, then over the chunks; where
-  there are many, over these in the same way.
-- `associative`: chunks of chunks, down to one. No loop at all, logarithmic depth.
+- `chunked`: steps run side by side in all chunks of time, then over the chunks in the
+  same way. No loop over time; where the length is unknown, over chunks by doubling.
+- `associative`: the same in chunks as small as can be, of logarithmic depth.
 - `pallas`: a kernel written for GPUs and TPUs, on JAX.
 
 They share one hand-written gradient, which is the same recurrence run backwards with
@@ -24,6 +24,7 @@ from keras import ops
 
 from keras_lru.backend import (
     all_time_shards,
+    doubling_loop,
     function_with_gradient,
     loop_over_time,
     of_time_shard,
@@ -48,7 +49,6 @@ from keras_lru.ops.sequences import (
 
 ALGORITHMS = ("sequential", "chunked", "associative", "pallas")
 CHUNK = 16
-MANY_CHUNKS = 64
 RADIX = 4
 
 
@@ -69,6 +69,11 @@ class Coefficient(NamedTuple):
         """Powers by non-negative integers, `(len(exponents), n)`."""
         return self.polar.powers(exponents, self.stride)
 
+    def power(self, exponent: Tensor) -> Complex:
+        """The power by an integer that is known when it runs, `(n,)`."""
+        exponent = ops.cast(exponent, self.polar.log_modulus.dtype)
+        return self.polar.real_power(exponent * self.stride)
+
     def conjugate(self) -> "Coefficient":
         """The conjugate coefficient."""
         return Coefficient(conjugate(self.value), self.polar.conjugate(), self.stride)
@@ -88,8 +93,8 @@ def states_before(
         a: The coefficient, `(n,)`.
         b: Inputs, packed, `(batch, time, 2·n)`, of one step at least.
         initial_state: State before the first step, packed, `(batch, 2·n)`.
-        algorithm: One of `ALGORITHMS`. `"associative"` and `"pallas"` need a static
-            length.
+        algorithm: One of `ALGORITHMS`, or `"doubling"`, which `"chunked"` uses where
+            the length is unknown. `"associative"` and `"pallas"` need a static length.
         reverse: If true, time runs from the last step to the first.
         keep: Boolean `(batch, time, 1)`: where false, the step starts from zero and
             not from the state before it. `None` means nowhere.
@@ -186,10 +191,8 @@ def _chunked(a, b, state, reverse, keep):
     length = static_size(b, 1)
     if length is not None and length <= CHUNK:
         return _unrolled(a, b, state, reverse, keep)
-    # Of many chunks a loop over them would be the slower part.
-    many = length is not None and length > CHUNK * MANY_CHUNKS
-    scan_chunks = _chunked if many else _sequential
-    return _in_chunks(a, b, state, reverse, keep, CHUNK, scan_chunks)
+    over = _doubling if length is None else _chunked
+    return _in_chunks(a, b, state, reverse, keep, CHUNK, over)
 
 
 def _associative(a, b, state, reverse, keep):
@@ -207,11 +210,6 @@ def _pallas(a, b, state, reverse, keep):
         # In a kernel, a coefficient of exactly zero cuts.
         value = ops.where(keep > 0, value, ops.zeros_like(b))
     return recurrence_kernel(value, b, state, 2, reverse)
-
-
-_RUN = dict(
-    zip(ALGORITHMS, (_sequential, _chunked, _associative, _pallas), strict=True)
-)
 
 
 def _unstack(x, size, axis, reverse):
@@ -233,10 +231,46 @@ def _unrolled(a, b, state, reverse, keep):
     return ops.stack(in_time(before, reverse), axis=1), state
 
 
+def _doubling(a, b, state, reverse, keep):
+    """Each step adds what is left of the one `reach` before it, which doubles.
+
+    The loop carries tensors of fixed shapes and collects nothing: all formats have it.
+    """
+    length = ops.shape(b)[1]
+    steps = ops.arange(0, length, dtype="int32")
+    in_order = length - 1 - steps if reverse else steps
+
+    def double(reach, states, *reached):
+        has_earlier = in_order >= reach
+        source = steps + reach if reverse else steps - reach
+        source = ops.where(has_earlier, source, steps)
+        has_earlier = has_earlier[None, :, None]
+        if reached:
+            of_earlier = ops.take(reached[0], source, axis=1)
+            has_earlier = ops.logical_and(has_earlier, reached[0] > 0)
+            reached = (reached[0] * of_earlier,)
+        direct, cross = _factor(a.power(reach))
+        earlier = ops.take(states, source, axis=1)
+        left = direct * earlier + cross * _swap(earlier)
+        left = ops.where(has_earlier, left, ops.zeros_like(left))
+        return (reach * 2, states + left, *reached)
+
+    reached = () if keep is None else (shift(keep, ops.ones_like(keep[:, 0]), reverse),)
+    first = (ops.convert_to_tensor(1, dtype="int32"), shift(b, state, reverse))
+    _, before, *_ = doubling_loop(
+        lambda reach, *_: reach < length, double, (*first, *reached)
+    )
+    found = final_step(before, reverse)
+    if keep is not None:
+        found = kept(found, final_step(keep, reverse))
+    return before, _step(a)(found, final_step(b, reverse))
+
+
 def _in_chunks(a, b, state, reverse, keep, size, scan_chunks):
     """One level of the scan: inside all chunks at once, over them, and back in."""
     batch, length, features = ops.shape(b)
-    count = -(-length // size)
+    # Not of negative numbers, which ONNX divides towards zero.
+    count = (length + size - 1) // size
 
     def cut(x):
         if x is None:
@@ -270,6 +304,15 @@ def _in_chunks(a, b, state, reverse, keep, size, scan_chunks):
     final = 0 if reverse else -1
     found = before[:, final] if keep is None else kept(before[:, final], keep[:, final])
     return before, step(found, b[:, final])
+
+
+_RUN = {
+    "sequential": _sequential,
+    "chunked": _chunked,
+    "associative": _associative,
+    "pallas": _pallas,
+    "doubling": _doubling,
+}
 
 
 # Over several devices

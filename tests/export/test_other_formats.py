@@ -1,42 +1,57 @@
-"""ONNX, LiteRT and OpenVINO files, run by the formats' own runtimes."""
+"""ONNX, OpenVINO, LiteRT and PyTorch files, run by the formats' own runtimes."""
 
 import keras
 import numpy as np
 import pytest
 
-from keras_lru import LRU, LRUBackbone, SequenceClassifier
+from keras_lru import LRU, S4D, S5, SequenceClassifier, SequenceRegressor
+from keras_lru.export import step_model
 
-LENGTH = 20
 pytestmark = [
     pytest.mark.formats,
     pytest.mark.slow,
     # Converters of other projects, on today's NumPy, protobuf and JAX.
     pytest.mark.filterwarnings("ignore"),
 ]
+BACKEND = keras.backend.backend()
+# About a block, about a chunk, and longer.
+LENGTHS = (2, 1, 63, 64, 65, 784, 4096)
 
 
-def stack(scan):
+def classifier():
+    """As it comes, the exact GELU too."""
+    return SequenceClassifier(4, depth=1, units=8, state_size=6)
+
+
+def stack(length):
     return keras.Sequential(
         [
-            keras.Input((LENGTH, 3)),
-            LRU(8, return_sequences=True, scan=scan),
-            LRU(8, scan=scan),
-            keras.layers.Dense(2),
+            keras.Input((length, 3)),
+            keras.layers.Bidirectional(LRU(8, return_sequences=True)),
+            S5(8, return_sequences=True),
+            LRU(4),
         ]
     )
 
 
-def classifier(scan):
-    recurrence = LRU(8, return_sequences=True, scan=scan)
-    backbone = LRUBackbone(depth=1, units=8, recurrence=recurrence, activation="silu")
-    return SequenceClassifier(4, backbone=backbone)
+def masked():
+    """A mask that is an input, and layers that hand it on."""
+    x, mask = keras.Input((None, 3), name="x"), keras.Input((None,), dtype="bool")
+    y = LRU(4, return_sequences=True)(x, mask=mask)
+    y = S4D(4, state_size=6, return_sequences=True)(y, mask=mask)
+    return keras.Model([x, mask], [y, S5(4)(y, mask=mask)])
+
+
+def masking():
+    layers = [keras.layers.Masking(), LRU(4, return_sequences=True)]
+    return keras.Sequential([keras.Input((None, 3)), *layers])
 
 
 def run_onnx(path):
     runtime = pytest.importorskip("onnxruntime")
     session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return lambda x: session.run(None, {name: x})[0]
+    names = [x.name for x in session.get_inputs()]
+    return lambda *inputs: session.run(None, dict(zip(names, inputs, strict=True)))
 
 
 def run_openvino(path):
@@ -44,58 +59,161 @@ def run_openvino(path):
     # On some processors its default is bfloat16.
     settings = {"INFERENCE_PRECISION_HINT": "f32"}
     model = runtime.Core().compile_model(path, "CPU", settings)
-    return lambda x: model({0: x})[0]
+
+    def run(*inputs):
+        results = model(dict(enumerate(inputs)))
+        return [results[i].copy() for i in range(len(model.outputs))]
+
+    return run
 
 
 def run_litert(path):
     runtime = pytest.importorskip("ai_edge_litert.interpreter")
     interpreter = runtime.Interpreter(model_path=path)
-    index = interpreter.get_input_details()[0]["index"]
+    details = interpreter.get_input_details()
+    # In the order of the names in the signature, not of the arguments.
+    signature = interpreter.get_signature_list()["serving_default"]
+    outputs = sorted(signature["outputs"], key=lambda name: int(name.split("_")[-1]))
 
-    def run(x):
-        interpreter.resize_tensor_input(index, x.shape)
-        interpreter.allocate_tensors()
-        interpreter.set_tensor(index, x)
-        interpreter.invoke()
-        return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    def run(*inputs, names=None):
+        if names is None:
+            kinds = [(d["dtype"], len(d["shape"])) for d in details]
+            order = [details[kinds.index((x.dtype.type, x.ndim))] for x in inputs]
+            for detail, x in zip(order, inputs, strict=True):
+                interpreter.resize_tensor_input(detail["index"], x.shape)
+            interpreter.allocate_tensors()
+            for detail, x in zip(order, inputs, strict=True):
+                interpreter.set_tensor(detail["index"], x)
+            interpreter.invoke()
+            results = interpreter.get_output_details()
+            results = sorted(results, key=lambda d: d["name"])
+            return [interpreter.get_tensor(d["index"]) for d in results]
+        results = interpreter.get_signature_runner()(
+            **dict(zip(names, inputs, strict=True))
+        )
+        return [results[name] for name in outputs]
+
+    return run
+
+
+def run_torch(path):
+    torch = pytest.importorskip("torch")
+    program = torch.export.load(path).module()
+
+    def run(*inputs):
+        outputs = program([torch.as_tensor(x) for x in inputs])
+        return [x.detach().numpy() for x in outputs]
 
     return run
 
 
 FORMATS = {
-    "onnx": (run_onnx, "model.onnx", ["onnxruntime"]),
-    "openvino": (run_openvino, "model.xml", ["openvino"]),
-    "litert": (run_litert, "model.tflite", ["ai_edge_litert"]),
+    "onnx": (run_onnx, "model.onnx", "onnxruntime"),
+    "openvino": (run_openvino, "model.xml", "openvino"),
+    "litert": (run_litert, "model.tflite", "ai_edge_litert"),
+    "torch": (run_torch, "model.pt2", "torch"),
 }
-WORKS = {
-    "jax": [("onnx", "associative")],
-    "tensorflow": [("onnx", "auto"), ("openvino", "auto"), ("litert", "auto")],
-    "torch": [("onnx", "auto")],
-}
-CONVERTERS = {
-    ("onnx", "jax"): "jax2onnx",
-    ("onnx", "tensorflow"): "tf2onnx",
-    ("onnx", "torch"): "onnxscript",
-}
+CONVERTERS = {"jax": "jax2onnx", "tensorflow": "tf2onnx", "torch": "onnxscript"}
 
 
-@pytest.mark.parametrize("make", [stack, classifier])
-@pytest.mark.parametrize(("format", "scan"), WORKS[keras.backend.backend()])
-def test_runs_in_its_own_runtime(make, format, scan, tmp_path, backend):
-    run, name, modules = FORMATS[format]
-    converter = CONVERTERS.get((format, backend))
-    for module in [*modules, *([converter] if converter else [])]:
+@pytest.fixture
+def serve(tmp_path):
+    """Exports a model, and returns a function that runs it in the format's runtime."""
+
+    def export(model, format, **options):
+        run, name, module = FORMATS[format]
         pytest.importorskip(module)
-    model = make(scan)
-    rng = np.random.default_rng(0)
-    inputs = [rng.normal(size=(n, LENGTH, 3)).astype("float32") for n in (2, 1, 5)]
-    expected = [keras.ops.convert_to_numpy(model(x)) for x in inputs]
-    path = str(tmp_path / name)
-    model.export(path, format=format, verbose=False)
-    served = run(path)
-    for x, y in zip(inputs, expected, strict=True):
+        if format == "onnx":
+            pytest.importorskip(CONVERTERS[BACKEND])
+        path = str(tmp_path / name)
+        model.export(path, format=format, verbose=False, **options)
+        return run(path)
+
+    return export
+
+
+def draw(batch, length, seed=0):
+    x = np.random.default_rng(seed).normal(size=(batch, length, 3))
+    return x.astype("float32")
+
+
+def outputs_of(model, *inputs):
+    tensors = [keras.ops.convert_to_tensor(x) for x in inputs]
+    outputs = model(tensors if len(tensors) > 1 else tensors[0])
+    return [keras.ops.convert_to_numpy(x) for x in keras.tree.flatten(outputs)]
+
+
+def check(found, expected):
+    # OpenVINO gives inner tensors too, after the outputs.
+    assert len(found) >= len(expected)
+    for y, z in zip(found, expected, strict=False):
         # Single precision, in another order.
-        np.testing.assert_allclose(served(x), y, atol=1e-5 * max(1, np.abs(y).max()))
+        np.testing.assert_allclose(y, z, atol=2e-5 * max(1, np.abs(z).max()))
+
+
+ONE_LENGTH = {
+    "jax": [("onnx", 784), ("onnx", 4096)],
+    "tensorflow": [(x, n) for x in ("onnx", "openvino", "litert") for n in (784, 4096)],
+    # Every step is a part of its graph.
+    "torch": [("onnx", 60)],
+}[BACKEND]
+
+
+@pytest.mark.parametrize(("format", "length"), ONE_LENGTH)
+def test_sequences_of_one_length(format, length, serve):
+    model = classifier() if length < 1000 else stack(length)
+    model(draw(2, length))
+    served = serve(model, format)
+    for batch in (1, 3):
+        x = draw(batch, length, seed=batch)
+        check(served(x), outputs_of(model, x))
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's alone")
+@pytest.mark.parametrize("format", ["onnx", "openvino", "litert"])
+@pytest.mark.parametrize("make", [classifier, lambda: stack(None), masked, masking])
+def test_sequences_of_every_length(format, make, serve):
+    model = make()
+    options = {}
+    if make is classifier:
+        model(draw(2, 5))
+        signature = keras.InputSpec(shape=(None, None, 3), dtype="float32")
+        options["input_signature"] = [signature]
+    if format == "onnx":
+        # Keras asks for a model that has been called.
+        x = draw(2, 5)
+        outputs_of(model, *([x, x[..., 0] > 0] if make is masked else [x]))
+    served = serve(model, format, **options)
+    # A first sequence of one step OpenVINO gets wrong: see docs/other-formats.md.
+    for length in LENGTHS:
+        for batch in (1, 3):
+            x = draw(batch, length, seed=length + batch)
+            runs = np.random.default_rng(length).random((batch, length)) < 0.7
+            if make is masking:
+                x[~runs] = 0.0
+            inputs = [x, runs] if make is masked else [x]
+            check(served(*inputs), outputs_of(model, *inputs))
+
+
+STEPS = {
+    "jax": ["onnx"],
+    "tensorflow": ["onnx", "openvino", "litert"],
+    "torch": ["onnx", "torch"],
+}[BACKEND]
+
+
+@pytest.mark.parametrize("format", STEPS)
+def test_a_step(format, serve):
+    model = SequenceRegressor(2, depth=2, units=8, state_size=6)
+    x = draw(1, 20)
+    (whole,) = outputs_of(model, x)
+    step = step_model(model)
+    served = serve(step, format)
+    names = {"names": [x.name for x in step.inputs]} if format == "litert" else {}
+    states = step.initial_states
+    for t in range(20):
+        outputs, *states = served(x[:, t], *states, **names)
+        check([outputs], [whole[:, t]])
 
 
 REFUSED = {
@@ -105,16 +223,19 @@ REFUSED = {
         ("openvino", "No conversion rule found for operations: XlaCallModule"),
     ],
     "tensorflow": [("torch", "requires PyTorch")],
-    "torch": [("litert", "litert-torch")],
-}
+    "torch": [
+        ("litert", "litert-torch"),
+        ("openvino", "No conversion rule found for operations: aten::subtract"),
+    ],
+}[BACKEND]
 
 
-@pytest.mark.parametrize(("format", "reason"), REFUSED[keras.backend.backend()])
+@pytest.mark.parametrize(("format", "reason"), REFUSED)
 def test_what_does_not_work_says_why(format, reason, tmp_path):
     if format == "openvino":
         pytest.importorskip("openvino")
-    model = stack("associative")
-    model(np.zeros((2, LENGTH, 3), "float32"))
+    model = classifier()
+    model(draw(2, 20))
     path = str(tmp_path / f"model.{'tflite' if format == 'litert' else 'xml'}")
     with pytest.raises(Exception, match=reason):
         model.export(path, format=format, verbose=False)

@@ -38,6 +38,13 @@ def test_auto_scan_follows_the_machine(
     assert algorithm.resolve_scan("auto", length) == expected
 
 
+def test_an_export_with_a_known_length_has_no_loop(machine):
+    machine()
+    assert algorithm.resolve_scan("auto", 100, batch=None) == "chunked"
+    assert algorithm.resolve_scan("auto", None, batch=None) == "sequential"
+    assert algorithm.resolve_scan("sequential", 100, batch=None) == "sequential"
+
+
 def test_associative_scan_of_an_unknown_length_runs_in_chunks(machine):
     machine()
     assert algorithm.resolve_scan("associative", None) == "chunked"

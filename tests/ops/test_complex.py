@@ -90,6 +90,17 @@ def test_power_against_float64(exponent, bound):
     assert error.max() <= bound
 
 
+@pytest.mark.parametrize("exponent", [0, 1, 64, 1024, 3 * 2**14])
+def test_real_power_against_float64(exponent):
+    polar = eigenvalues(low=0.9999)
+    actual = joined(tensors(polar).real_power(float(exponent)))
+    expected = exact_power(*polar, exponent)
+    # Rounding of exp, sin and cos, and of what is left of the angle without its whole
+    # turns of a 1024th, which is below 0.004.
+    error = np.abs(actual - expected) / np.abs(expected)
+    assert error.max() <= 2e-6 + 5e-10 * exponent
+
+
 def test_powers_are_the_power_of_each_exponent():
     polar = eigenvalues(0.5, n=5)
     for exponents in ([], [0], [3, 2, 1, 0], [1, 64, 256], [1, 300]):
