@@ -1,4 +1,4 @@
-"""Exported streams: the latency of `step`, TensorFlow alone, batch 1."""
+"""Exported streams and steps: the latency of one, TensorFlow alone, batch 1."""
 
 import tempfile
 import time
@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from keras_lru import LRU, SequenceRegressor
-from keras_lru.export import export_saved_model
+from keras_lru.export import export_saved_model, step_model
 
 _FEATURES = 128
 _STEPS_A_ROUND = 500
@@ -30,11 +30,48 @@ def _models():
 def _load(model):
     import tensorflow as tf
 
-    model(np.zeros((1, 5, _FEATURES), "float32"))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model"
         export_saved_model(model, path, verbose=False)
         return tf.saved_model.load(str(path))
+
+
+class _Step:
+    """A step whose constants are folded, called as an exported stream is."""
+
+    def __init__(self, model):
+        import tensorflow as tf
+
+        step = step_model(model)
+        with tempfile.TemporaryDirectory() as folder:
+            step.export(folder, verbose=False)
+            self._serve = tf.saved_model.load(folder).serve
+        self._begin = [tf.constant(x) for x in step.initial_states]
+
+    def initial_state(self, batch_size):
+        """States to begin with, of one sequence."""
+        del batch_size
+        return {"states": self._begin}
+
+    def step(self, inputs, states):
+        """The outputs, and states for the next step."""
+        outputs, *states = self._serve([inputs, *states["states"]])
+        return {"outputs": outputs, "states": states}
+
+
+def _served():
+    """`{name: function that exports it and loads it}`."""
+    served = {name: (_load, model) for name, model in _models().items()}
+    name = "4-block SequenceRegressor"
+    served[f"{name}, step"] = (_Step, served[name][1])
+    # Of its own: what is quantized stays so.
+    served[f"{name}, int8"] = (_load, _models()[name])
+    for name, (_, model) in served.items():
+        if not model.built:
+            model(np.zeros((1, 5, _FEATURES), "float32"))
+        if name.endswith("int8"):
+            model.quantize("int8")
+    return served
 
 
 def _time_steps(served, inputs):
@@ -53,7 +90,9 @@ def run(only, rounds):
     """Interleaved rounds of 500 steps each, for JSON."""
     import tensorflow as tf
 
-    served = {name: _load(m) for name, m in _models().items() if only in name}
+    served = {
+        name: load(model) for name, (load, model) in _served().items() if only in name
+    }
     x = np.random.default_rng(0).normal(size=(_STEPS_A_ROUND, 1, _FEATURES))
     inputs = tf.unstack(tf.constant(x, "float32"))
     seconds = {name: [] for name in served}

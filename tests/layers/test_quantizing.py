@@ -307,15 +307,21 @@ def by_assignment_before(kind):
     return layer
 
 
-WAYS = [by_argument, by_global_policy, by_path, by_assignment, by_assignment_before]
+WAYS = {
+    "argument": by_argument,
+    "global policy": by_global_policy,
+    "path": by_path,
+    "assignment": by_assignment,
+    "assignment before": by_assignment_before,
+}
 
 
 @pytest.mark.parametrize(
     ("kind", "way"),
-    each_kind(WAYS, fast=[("lru", by_path), ("s5", by_argument)], names=NAMES),
+    each_kind(WAYS, fast=[("lru", "path"), ("s5", "argument")], names=NAMES),
 )
 def test_policies(kind, way):
-    layer, expected = way(kind), quantized(kind)
+    layer, expected = WAYS[way](kind), quantized(kind)
     assert layer.dtype_policy.name == layer.cell.dtype_policy.name == INT8
     assert layer.get_config()["dtype"]["config"]["mode"] == "int8"
     names = [w.name for w in expected.weights]
