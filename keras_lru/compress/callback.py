@@ -7,7 +7,8 @@ import keras
 
 from keras_lru.backend import call_when_built
 from keras_lru.checks import check_positive_integer
-from keras_lru.compress.in_place import adopt, renew_training
+from keras_lru.compress.in_place import adopt, check_optimizer, renew_training
+from keras_lru.compress.rebuilding import check_resizable
 from keras_lru.compress.reduction import (
     ReducedLayer,
     check_reducible,
@@ -20,9 +21,9 @@ class ReduceStates(keras.callbacks.Callback):
     """Gives a model fewer states while `fit` trains it, as `reduce_states` does.
 
     What is learned late is learned by a smaller model, in less time. The model stays
-    the object that it is, and its weights those that they are but for the recurrences
-    that become smaller, whose moments in the optimizer begin anew. Each change compiles
-    the step of training again.
+    the object that it is, and so are its optimizer and its weights, but for those of
+    recurrences that become smaller, whose moments in the optimizer begin anew. Each
+    change compiles the step of training again.
 
     In one process, on one device. What keeps weights to put them back, as
     `keras.callbacks.EarlyStopping(restore_best_weights=True)` and checkpoints do, has
@@ -44,8 +45,9 @@ class ReduceStates(keras.callbacks.Callback):
     Raises:
         ValueError: In the constructor, if `epochs` are not positive integers, or not
             exactly one of `state_size` and `tolerance` is given; when `fit` starts, if
-            the model has nothing that can be made smaller, or keeps its states from one
-            batch to the next (`stateful=True`).
+            the model has nothing that can be made smaller, or a layer of a kind that
+            `reduce_states` refuses, or keeps its states from one batch to the next
+            (`stateful=True`), or if the optimizer is `Ftrl`.
 
     Example:
 
@@ -98,6 +100,8 @@ class ReduceStates(keras.callbacks.Callback):
 
     def _check(self):
         check_reducible(self.model, self._options["layers"])
+        check_resizable(self.model)
+        check_optimizer(self.model.optimizer)
         for layer in self.model._flatten_layers():
             if getattr(layer, "stateful", False):
                 raise ValueError(

@@ -53,19 +53,56 @@ def _adopt_cell(cell, other):
 def renew_training(model):
     """Lets a compiled model go on to train after some of its weights are new ones.
 
-    The moments that its optimizer had of these start from their means.
+    What its optimizer remembers of these starts from the means of what it remembered,
+    and from the weights themselves where it averages weights.
     """
-    model.optimizer = _with_variables(model.optimizer, model.trainable_variables)
+    _renew(model.optimizer, model.trainable_variables)
     model.test_function = model.predict_function = None
     model.make_train_function(force=True)
 
 
-def _with_variables(optimizer, variables):
+def check_optimizer(optimizer):
+    """Raise `ValueError` for one that `renew_training` cannot let go on."""
+    if isinstance(_innermost(optimizer), keras.optimizers.Ftrl):
+        raise ValueError(
+            "The optimizer must remember weights by themselves. Received: Ftrl, which "
+            "computes them from its own sums"
+        )
+
+
+def _renew(optimizer, variables):
     new = type(optimizer).from_config(optimizer.get_config())
     new.build(variables)
+    averages = getattr(_innermost(new), "_model_variables_moving_average", ())
+    averaged = {id(x): v for x, v in zip(averages, variables, strict=False)}
     for old, copy in zip(optimizer.variables, new.variables, strict=True):
         value = keras.ops.convert_to_numpy(old)
-        if value.shape != tuple(copy.shape):
-            value = np.full(copy.shape, value.mean(), value.dtype)
-        copy.assign(value)
-    return new
+        if value.shape == tuple(copy.shape):
+            copy.assign(value)
+        elif id(copy) in averaged:
+            # A copy: JAX gives away what the step of training reads.
+            copy.assign(keras.ops.convert_to_numpy(averaged[id(copy)]))
+        else:
+            copy.assign(np.full(copy.shape, value.mean(), value.dtype))
+    _take_over(optimizer, new)
+
+
+def _take_over(optimizer, new):
+    """Makes an optimizer what `new` is: who holds it, and what it excludes, stays."""
+    own, inner = vars(optimizer), getattr(optimizer, "inner_optimizer", None)
+    excluded = {
+        name: own[name]
+        for name in ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern")
+        if name in own
+    }
+    own.pop("_exclude_from_weight_decay_cache", None)
+    if inner is not None:
+        _take_over(inner, new.inner_optimizer)
+    own.update(vars(new) | excluded)
+    if inner is not None:
+        own["inner_optimizer"] = inner
+
+
+def _innermost(optimizer):
+    """The optimizer that a `LossScaleOptimizer` wraps, or the optimizer itself."""
+    return getattr(optimizer, "inner_optimizer", optimizer)

@@ -3,9 +3,22 @@
 import keras
 
 from keras_lru.compress.cells import find_cells, state_size_argument
-from keras_lru.layers import LRU, S5, LRUBlock, ResidualBlock
+from keras_lru.layers import (
+    LRU,
+    S5,
+    LRUBlock,
+    LRUCell,
+    ResidualBlock,
+    S5Cell,
+)
 from keras_lru.models.backbone import LRUBackbone
 from keras_lru.models.backbone_model import BackboneModel
+
+_CELLS = (LRUCell, S5Cell)
+_RESIZABLE = (
+    *(LRU, S5, LRUBlock, ResidualBlock, LRUBackbone, BackboneModel),
+    keras.layers.Bidirectional,
+)
 
 
 def with_one_size(layer):
@@ -26,6 +39,24 @@ def _is_of_layers(layer):
     """Whether it is a `Sequential` or functional model, whose layers are cloned."""
     is_functional = isinstance(layer, keras.Model) and hasattr(layer, "operations")
     return is_functional or isinstance(layer, keras.Sequential)
+
+
+def check_resizable(layer):
+    """Raise `ValueError` if `resized` would: with no layer built, in no time."""
+    if not isinstance(layer, keras.layers.Layer) or not find_cells(layer):
+        return
+    if _is_of_layers(layer):
+        for inner in layer.layers:
+            check_resizable(inner)
+        return
+    of_cell = isinstance(layer, keras.layers.RNN) and isinstance(layer.cell, _CELLS)
+    if not of_cell and not isinstance(layer, _RESIZABLE):
+        raise ValueError(
+            "`model` must be an LRU or an S5, or made of them by layers and models of "
+            "this package, Sequential or functional. Received: "
+            f"{type(layer).__name__} {layer.name!r}, which holds "
+            f"{next(iter(find_cells(layer)))!r}"
+        )
 
 
 def resized(layer, sizes):
@@ -49,6 +80,7 @@ def resized(layer, sizes):
         return keras.models.clone_model(
             layer, inputs, clone_function=lambda inner: resized(inner, sizes)
         )
+    check_resizable(layer)
     config = layer.get_config()
     _resize(layer, config, sizes)
     new = type(layer).from_config(config)
@@ -93,14 +125,8 @@ def _resize(layer, config, sizes):
         for part, inner in parts.items():
             for path, cell in find_cells(inner).items():
                 config[part] = _with_size(config[part], cell, sizes[path])
-    elif isinstance(layer, keras.layers.RNN) and layer.cell is cell:
+    elif isinstance(layer, keras.layers.RNN):
         config["cell"] = _with_size(config["cell"], cell, sizes[path])
-    else:
-        raise ValueError(
-            "`model` must be an LRU or an S5, or made of them by layers and models of "
-            "this package, Sequential or functional. Received: "
-            f"{type(layer).__name__} {layer.name!r}, which holds {path!r}"
-        )
 
 
 def _with_size(serialized, cell, size):

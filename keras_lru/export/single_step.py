@@ -65,6 +65,11 @@ def step_model(model: keras.Model) -> keras.Model:
         for i, spec in enumerate(tree.flatten(structure))
     ]
     rows = step.initial_state
+    if shared := {x.name for x in inputs} & set(rows):
+        raise ValueError(
+            "`model` must have inputs of other names than its states have in the step. "
+            f"Received: inputs and states named {sorted(shared)}"
+        )
     states = [
         keras.Input(row.shape, dtype=str(row.dtype), name=name)
         for name, row in rows.items()
@@ -79,6 +84,15 @@ def step_model(model: keras.Model) -> keras.Model:
 def _name(name, index):
     """A valid name of an input."""
     return name.partition(":")[0] if name else f"inputs_{index}"
+
+
+# Subclasses may compute something else.
+_RNNS = (
+    keras.layers.RNN,
+    keras.layers.SimpleRNN,
+    keras.layers.LSTM,
+    keras.layers.GRU,
+)
 
 
 class _OneStep(StreamingModel):
@@ -108,10 +122,11 @@ class _OneStep(StreamingModel):
             return super().__call__(inputs, states, **kwargs)
 
     def call_layer(self, name, layer, args, kwargs, states):
-        given = [x for x in (*args[1:], *kwargs.values()) if ops.is_tensor(x)]
-        if name in self._folded and not given:
+        named = [x for key, x in kwargs.items() if key != "training"]
+        is_plain = all(x is None for x in (*args[1:], *named))
+        if is_plain and name in self._folded:
             return self._folded[name](args[0], states)
-        if isinstance(layer, keras.layers.RNN) and self._is_single and not given:
+        if is_plain and self._is_single and type(layer) in _RNNS:
             return _step_of_cell(layer, args[0], states)
         return super().call_layer(name, layer, args, kwargs, states)
 
@@ -136,6 +151,13 @@ class _Step(keras.layers.Layer):
         # JAX sorts dictionaries.
         self.initial_state = dict(sorted(self._stream.initial_state.items()))
         self._structure = structure
+
+    def get_config(self):
+        """None: a step is exported, or made anew of the model, which has a file."""
+        raise NotImplementedError(
+            "A step model is not saved: `export` it, or save the model that it is of, "
+            "and call `step_model` again."
+        )
 
     def call(self, tensors):
         """Outputs and new states, one list."""

@@ -62,7 +62,8 @@ class StreamingModel(ModelInPieces):
         return rows[0]
 
     def _compare(self, whole, pieces):
-        tolerance = 0.05 if "16" in self.model.compute_dtype else 1e-3
+        dtypes = {layer.compute_dtype or "" for layer in self.model._flatten_layers()}
+        tolerance = 0.05 if any("16" in dtype for dtype in dtypes) else 1e-3
         for (name, expected), *parts in zip(whole, *pieces, strict=True):
             outputs = zip(*(arrays for _, arrays in parts), strict=True)
             for arrays, array in zip(outputs, expected, strict=True):

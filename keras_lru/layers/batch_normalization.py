@@ -103,7 +103,7 @@ class BatchNormalization(Recomputed, keras.layers.BatchNormalization):
             return super()._moments(inputs, mask)
         weights = ops.ones_like(inputs[..., :1])
         if mask is not None:
-            weights = weights * ops.cast(mask, inputs.dtype)[..., None]
+            weights = weights * ops.expand_dims(ops.cast(mask, inputs.dtype), -1)
         # A batch with every step masked has no mean: zero, as Keras has it.
         count = ops.maximum(sum_over_replicas(ops.sum(weights)), 1.0)
         mean = self._sum(inputs * weights) / count

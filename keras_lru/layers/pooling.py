@@ -89,17 +89,19 @@ class SequencePooling(RecomputedInside, keras.layers.Layer):
 
     def _pool_masked(self, x, mask):
         if self.mode == "max":
-            lowest = ops.where(mask[..., None], x, ops.full_like(x, float("-inf")))
+            lowest = ops.where(
+                ops.expand_dims(mask, -1), x, ops.full_like(x, float("-inf"))
+            )
             some = ops.any(mask, axis=1, keepdims=True)
             return ops.where(some, ops.max(lowest, axis=1), ops.zeros_like(x[:, 0]))
         count = ops.sum(ops.cast(mask, "int32"), axis=1, keepdims=True)
         if self.mode == "last":
             last, _ = last_unmasked_step(mask, None)
             steps = ops.arange(0, ops.shape(mask)[1], dtype="int32")
-            mask = ops.logical_and(mask, ops.equal(steps, last[:, None]))
+            mask = ops.logical_and(mask, ops.equal(steps, ops.expand_dims(last, 1)))
             count = ops.ones_like(count)
         # `where`, as NaN in a masked step would outlive a product with zero.
-        x = ops.where(mask[..., None], x, ops.zeros_like(x))
+        x = ops.where(ops.expand_dims(mask, -1), x, ops.zeros_like(x))
         wide = self._widen(x)
         count = ops.cast(ops.maximum(count, 1), wide.dtype)
         return ops.cast(ops.sum(wide, axis=1) / count, x.dtype)

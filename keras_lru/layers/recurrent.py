@@ -500,7 +500,7 @@ class RecurrentLayer(Recomputed, keras.layers.RNN):
         """Outputs of masked steps, zero if they are to be."""
         if mask is None or not self.zero_output_for_mask:
             return outputs
-        mask = mask[..., None] if self.return_sequences else mask[:, -1:]
+        mask = ops.expand_dims(mask, -1) if self.return_sequences else mask[:, -1:]
         return ops.where(mask, outputs, ops.zeros_like(outputs))
 
     def _listed(self, initial_state):

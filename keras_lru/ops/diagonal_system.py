@@ -265,12 +265,14 @@ class DiagonalSystem(System):
         """`run_in_time` of packed states, of one step at least."""
         if mask is not None:
             # A masked step is one of size 0 without input.
-            inputs = ops.where(mask[..., None], inputs, ops.zeros_like(inputs))
+            inputs = ops.where(
+                ops.expand_dims(mask, -1), inputs, ops.zeros_like(inputs)
+            )
             if step_sizes is None:
                 step_sizes = ops.ones_like(mask)
             step_sizes = ops.cast(step_sizes, self.dtype)
             step_sizes = ops.where(mask, step_sizes, ops.zeros_like(step_sizes))
-        keep = None if reset is None else ops.logical_not(reset)[..., None]
+        keep = None if reset is None else ops.expand_dims(ops.logical_not(reset), -1)
         if step_sizes is None:
             b = self.read(inputs, 1)
             a = self.coefficient(1)
@@ -280,7 +282,7 @@ class DiagonalSystem(System):
             states = states_after(before, last)
         else:
             b = self._read_scaled(inputs, hold)
-            step_sizes = ops.cast(step_sizes, self.dtype)[..., None]
+            step_sizes = ops.expand_dims(ops.cast(step_sizes, self.dtype), -1)
             states = irregular_states(
                 self.polar, step_sizes, b, initial, scan, hold, keep, reset_to
             )
@@ -294,7 +296,9 @@ class DiagonalSystem(System):
         else:
             step, exists = last_unmasked_step(mask, reset)
             outputs = self.output(last, take_step(inputs, step))
-            outputs = ops.where(exists[:, None], outputs, ops.zeros_like(outputs))
+            outputs = ops.where(
+                ops.expand_dims(exists, 1), outputs, ops.zeros_like(outputs)
+            )
         return outputs, unpack(last)
 
     def _outputs(self, states, inputs):

@@ -84,16 +84,18 @@ class GatedSystem(System):
         if add_step := not static_size(inputs, 1):
             inputs, _, reset, mask = add_masked_step(inputs, step_sizes, reset, mask)
         if mask is not None:
-            inputs = ops.where(mask[..., None], inputs, ops.zeros_like(inputs))
+            inputs = ops.where(
+                ops.expand_dims(mask, -1), inputs, ops.zeros_like(inputs)
+            )
         a, b = self.coefficients(inputs)
         if mask is not None:
-            runs = mask[..., None]
+            runs = ops.expand_dims(mask, -1)
             a = ops.where(runs, a, ops.ones_like(a))
             b = ops.where(runs, b, ops.zeros_like(b))
         initial = None if initial_state is None else initial_state[0]
         if reset is not None and reset_to is not None:
             begun = ops.cast(reset_to[0], b.dtype)[:, None]
-            b = b + ops.where(reset[..., None], a * begun, ops.zeros_like(b))
+            b = b + ops.where(ops.expand_dims(reset, -1), a * begun, ops.zeros_like(b))
         states, last = linear_recurrence(a, b, initial, scan=scan, reset=reset)
         outputs: Tensor = states if return_sequences else last
         if mask is not None:
@@ -101,7 +103,9 @@ class GatedSystem(System):
                 outputs = repeat_at_masked(outputs, mask, reset)
             else:
                 _, exists = last_unmasked_step(mask, reset)
-                outputs = ops.where(exists[:, None], outputs, ops.zeros_like(outputs))
+                outputs = ops.where(
+                    ops.expand_dims(exists, 1), outputs, ops.zeros_like(outputs)
+                )
         if add_step and return_sequences:
             outputs = outputs[:, :steps]
         return ops.cast(outputs, self.compute_dtype), [last]

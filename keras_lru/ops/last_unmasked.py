@@ -69,16 +69,16 @@ def repeat_at_masked(outputs: Tensor, mask: Tensor, reset: Tensor | None) -> Ten
         return _carried(outputs, mask, reset)
     steps, exists = last_unmasked(mask, reset)
     repeated = take_steps(outputs, steps)
-    return ops.where(exists[..., None], repeated, ops.zeros_like(repeated))
+    return ops.where(ops.expand_dims(exists, -1), repeated, ops.zeros_like(repeated))
 
 
 def _carried(outputs, mask, reset):
     """`repeat_at_masked` as a recurrence, for which no step is taken by its index."""
-    mask = mask[..., None]
+    mask = ops.expand_dims(mask, -1)
     outputs = ops.where(mask, outputs, ops.zeros_like(outputs))
     carries = ops.logical_not(mask)
     if reset is not None:
-        carries = ops.logical_and(carries, ops.logical_not(reset[..., None]))
+        carries = ops.logical_and(carries, ops.logical_not(ops.expand_dims(reset, -1)))
     carries = ops.broadcast_to(ops.cast(carries, outputs.dtype), ops.shape(outputs))
     recurrence = VaryingRecurrence("auto", is_complex=False, has_cuts=True)
     return recurrence.states(carries, outputs, ops.zeros_like(outputs[:, 0]))

@@ -132,6 +132,58 @@ def test_each_time_it_becomes_smaller():
     assert model.backbone.get_config()["state_size"] == found
 
 
+def small():
+    return keras.Sequential([recurrence(), keras.layers.Dense(3)])
+
+
+def trained(optimizer, **options):
+    """A model of which states went after the first of two epochs."""
+    x = data()[0]
+    keras.utils.set_random_seed(0)
+    model = small()
+    model.compile(optimizer, "mse")
+    model.fit(
+        x,
+        np.zeros((len(x), 20, 3), "float32"),
+        batch_size=4,
+        epochs=2,
+        verbose=0,
+        callbacks=[ReduceStates([1], state_size=5, calibration=x)],
+        **options,
+    )
+    return model
+
+
+def test_averages_of_weights_go_on_from_the_new_ones():
+    # Nothing is learned: averages are the weights, to the rounding of a sum.
+    model = trained(keras.optimizers.SGD(0.0, use_ema=True, ema_momentum=0.9))
+    expected = trained(keras.optimizers.SGD(0.0))
+    for average, weight in zip(model.weights, expected.weights, strict=True):
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(average), ops.convert_to_numpy(weight), rtol=1e-5
+        )
+
+
+def test_the_optimizer_stays_the_object_that_it_is():
+    optimizer = keras.optimizers.AdamW(0.01)
+    optimizer.exclude_from_weight_decay(var_names=["nu_log"])
+    model = trained(optimizer)
+    assert model.optimizer is optimizer
+    assert int(optimizer.iterations) == 4
+    decays = {w.name: optimizer._use_weight_decay(w) for w in model.trainable_weights}
+    assert (decays["nu_log"], decays["B_re"]) == (False, True)
+
+
+@pytest.mark.slow
+def test_a_scaled_loss_too():
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01))
+    inner = optimizer.inner_optimizer
+    model = trained(optimizer)
+    assert model.optimizer is optimizer
+    assert optimizer.inner_optimizer is inner
+    assert int(inner.iterations) == 4
+
+
 def test_bad_arguments_are_refused():
     for epochs in (3, [], [0], ["1"]):
         with pytest.raises(ValueError, match="`epochs` must be"):
@@ -142,19 +194,37 @@ def test_bad_arguments_are_refused():
         ReduceStates([1], state_size=4, length=0)
 
 
+class Own(keras.layers.Layer):
+    """A layer whose config this package does not know."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = LRU(3, STATES, seed=0)
+
+    def build(self, input_shape):
+        self.inner.build(input_shape)
+
+    def call(self, inputs):
+        return self.inner(inputs)
+
+
 def test_what_cannot_be_reduced_is_refused_before_training():
     x, y = data()
-    for model, message in (
-        (keras.layers.LSTM(3), "must hold an LRU or an S5"),
-        (LRU(3, stateful=True, seed=0), "must have `stateful=False`"),
+    for model, optimizer, message in (
+        (keras.layers.LSTM(3), "adam", "must hold an LRU or an S5"),
+        (LRU(3, stateful=True, seed=0), "adam", "must have `stateful=False`"),
+        (Own(), "adam", "made of them by layers and models .* Own "),
+        (LRU(3, seed=0), "ftrl", "Received: Ftrl"),
     ):
         model = keras.Sequential([keras.Input(batch_shape=(4, 20, 2)), model])
-        model.compile("adam", "sparse_categorical_crossentropy")
+        model.compile(optimizer, "sparse_categorical_crossentropy")
         with pytest.raises(ValueError, match=message):
             model.fit(
                 x,
                 y,
                 batch_size=4,
                 verbose=0,
-                callbacks=[ReduceStates([1], state_size=2)],
+                # No epoch is trained in which it would be found.
+                epochs=1,
+                callbacks=[ReduceStates([2], state_size=2)],
             )

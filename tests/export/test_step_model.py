@@ -69,3 +69,63 @@ def test_what_cannot_be_streamed_is_named():
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     with pytest.raises(ValueError, match="has no recurrent layer"):
         step_model(model)
+
+
+def doubled(outputs):
+    """What a layer returns, its outputs doubled."""
+    if isinstance(outputs, tuple | list):
+        return (2.0 * outputs[0], *outputs[1:])
+    return 2.0 * outputs
+
+
+class Doubled(LRU):
+    """Another layer than the one that it is made of."""
+
+    def call(self, sequences, initial_state=None, mask=None, training=False):
+        return doubled(super().call(sequences, initial_state, mask, training))
+
+
+class DoubledLSTM(keras.layers.LSTM):
+    """Another layer than the one that it is made of."""
+
+    def call(self, sequences, initial_state=None, mask=None, training=False):
+        return doubled(super().call(sequences, initial_state, mask, training))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: (LRU(3, state_size=4, return_sequences=True, seed=0), {"rate": 0.25}),
+        lambda: (Doubled(3, state_size=4, return_sequences=True, seed=0), {}),
+        lambda: (DoubledLSTM(3, return_sequences=True), {}),
+        lambda: (LRU(3, dtype="mixed_bfloat16", return_sequences=True, seed=0), {}),
+    ],
+    ids=["rate", "subclass", "subclass of Keras's", "half precision"],
+)
+def test_what_is_not_plain_takes_its_own_steps(layer):
+    layer, options = layer()
+    inputs = keras.Input((None, 2))
+    model = keras.Model(inputs, layer(inputs, **options))
+    x = np.random.default_rng(0).normal(size=(1, 5, 2)).astype("float32")
+    whole = ops.convert_to_numpy(ops.cast(model(x), "float32"))
+    step = step_model(model)
+    states = [ops.convert_to_tensor(s) for s in step.initial_states]
+    # A bfloat16 has eight bits, and sums are in another order.
+    tolerance = 2**-6 if layer.compute_dtype == "bfloat16" else 1e-5
+    tolerance *= max(1, np.abs(whole).max())
+    for t in range(5):
+        outputs, *states = step([ops.convert_to_tensor(x[:, t]), *states])
+        outputs = ops.convert_to_numpy(ops.cast(outputs, "float32"))
+        np.testing.assert_allclose(outputs, whole[:, t], atol=tolerance, rtol=0)
+
+
+def test_a_step_is_no_file_and_its_names_are_its_own(tmp_path):
+    model = built(keras.Sequential([LRU(3)]), features)
+    with pytest.raises(
+        NotImplementedError, match="A step model is not saved: `export`"
+    ):
+        step_model(model).save(tmp_path / "step.keras")
+    inputs = keras.Input((None, 2), name="lru_x_re")
+    model = keras.Model(inputs, LRU(3, name="lru")(inputs))
+    with pytest.raises(ValueError, match=r"inputs of other names .*\['lru_x_re'\]"):
+        step_model(model)
