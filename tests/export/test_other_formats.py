@@ -42,6 +42,12 @@ def masked():
     return keras.Model([x, mask], [y, S5(4)(y, mask=mask)])
 
 
+def pooled():
+    """A mask that is an input, and the mean of what it leaves."""
+    x, mask = keras.Input((None, 3), name="x"), keras.Input((None,), dtype="bool")
+    return keras.Model([x, mask], classifier()(x, mask=mask))
+
+
 def masking():
     layers = [keras.layers.Masking(), LRU(4, return_sequences=True)]
     return keras.Sequential([keras.Input((None, 3)), *layers])
@@ -171,9 +177,11 @@ def test_sequences_of_one_length(format, length, serve):
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's alone")
 @pytest.mark.parametrize("format", ["onnx", "openvino", "litert"])
-@pytest.mark.parametrize("make", [classifier, lambda: stack(None), masked, masking])
+@pytest.mark.parametrize(
+    "make", [classifier, lambda: stack(None), masked, pooled, masking]
+)
 def test_sequences_of_every_length(format, make, serve):
-    model = make()
+    model, has_mask = make(), make in (masked, pooled)
     options = {}
     if make is classifier:
         model(draw(2, 5))
@@ -182,7 +190,7 @@ def test_sequences_of_every_length(format, make, serve):
     if format == "onnx":
         # Keras asks for a model that has been called.
         x = draw(2, 5)
-        outputs_of(model, *([x, x[..., 0] > 0] if make is masked else [x]))
+        outputs_of(model, *([x, x[..., 0] > 0] if has_mask else [x]))
     served = serve(model, format, **options)
     # A first sequence of one step OpenVINO gets wrong: see docs/other-formats.md.
     for length in LENGTHS:
@@ -191,8 +199,27 @@ def test_sequences_of_every_length(format, make, serve):
             runs = np.random.default_rng(length).random((batch, length)) < 0.7
             if make is masking:
                 x[~runs] = 0.0
-            inputs = [x, runs] if make is masked else [x]
+            inputs = [x, runs] if has_mask else [x]
             check(served(*inputs), outputs_of(model, *inputs))
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="PyTorch's alone")
+@pytest.mark.parametrize("make", [classifier, lambda: stack(None)])
+def test_a_program_of_pytorch_is_an_onnx_file_of_every_length(make, tmp_path):
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("onnxscript")
+    model = make()
+    x = torch.as_tensor(draw(2, 50))
+    model(x)
+    sizes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("time")}
+    program = torch.export.export(model, (x,), dynamic_shapes=((sizes,),))
+    path = str(tmp_path / "model.onnx")
+    torch.onnx.export(program, dynamo=True).save(path)
+    served = run_onnx(path)
+    for length in LENGTHS:
+        for batch in (1, 3):
+            x = draw(batch, length, seed=length + batch)
+            check(served(x), outputs_of(model, x))
 
 
 STEPS = {
