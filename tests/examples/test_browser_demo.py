@@ -90,6 +90,8 @@ def test_the_page_of_the_docs_predicts_as_keras_did(runtime, tmp_path):
 
 
 @pytest.mark.formats
+# The converter's own, of today's NumPy.
+@pytest.mark.filterwarnings("ignore")
 def test_the_example_writes_the_page_and_its_step(runtime, tmp_path, monkeypatch):
     pytest.importorskip("onnxruntime")
     page = tmp_path / "page"
