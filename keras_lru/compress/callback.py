@@ -86,9 +86,9 @@ class ReduceStates(keras.callbacks.Callback):
             "tolerance": tolerance,
             "layers": layers,
             "length": length,
+            "calibration": calibration,
         }
         check_reduction(state_size, tolerance, length)
-        self._calibration = calibration
         self.verbose = verbose
         self.reduced: dict[int, dict[str, ReducedLayer]] = {}
 
@@ -114,9 +114,7 @@ class ReduceStates(keras.callbacks.Callback):
         del logs
         if epoch + 1 not in self.epochs:
             return
-        found = reduce_states(
-            self.model, calibration=self._calibration, **self._options
-        )
+        found = reduce_states(self.model, **self._options)
         adopt(self.model, found.model)
         renew_training(self.model)
         self.reduced[epoch + 1] = found.layers
