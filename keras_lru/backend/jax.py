@@ -23,6 +23,7 @@ from keras_lru.backend.types import Tensor
 __all__ = [
     "all_time_shards",
     "arctan2",
+    "argsort_distinct",
     "as_program",
     "broadcast",
     "call_when_built",
@@ -35,6 +36,7 @@ __all__ = [
     "doubling_loop",
     "drop_compiled_programs",
     "exact_product",
+    "expm1",
     "from_time_shard_before",
     "function_with_gradient",
     "gelu",
@@ -222,6 +224,16 @@ def cuts_unknown_lengths() -> bool:
 def largest(x: Tensor) -> Tensor:
     """Largest of each row of non-negative numbers, 0 of none."""
     return jnp.max(x, axis=1, initial=0)
+
+
+def argsort_distinct(keys: Tensor) -> Tensor:
+    """The order of each row of numbers, all different, as integers."""
+    return jnp.argsort(keys, axis=1, stable=False).astype("int32")
+
+
+def expm1(x: Tensor) -> Tensor:
+    """`exp(x) − 1` without cancellation."""
+    return jnp.expm1(x)
 
 
 def gelu(x: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from keras_lru.backend.types import Tensor
 __all__ = [
     "all_time_shards",
     "arctan2",
+    "argsort_distinct",
     "as_program",
     "broadcast",
     "call_when_built",
@@ -27,6 +28,7 @@ __all__ = [
     "doubling_loop",
     "drop_compiled_programs",
     "exact_product",
+    "expm1",
     "from_time_shard_before",
     "function_with_gradient",
     "gelu",
@@ -156,6 +158,16 @@ def cuts_unknown_lengths() -> bool:
 def largest(x: Tensor) -> Tensor:
     """Largest of each row of non-negative numbers, 0 of none."""
     return ops.max(x, axis=1, initial=0)
+
+
+def argsort_distinct(keys: Tensor) -> Tensor:
+    """The order of each row of numbers, all different, as integers."""
+    return ops.argsort(keys, axis=1)
+
+
+def expm1(x: Tensor) -> Tensor:
+    """`exp(x) − 1` without cancellation, by operations that other formats have too."""
+    return tf.tanh(0.5 * x) * (tf.exp(x) + 1.0)
 
 
 def gelu(x: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from keras_lru.backend.types import Tensor
 __all__ = [
     "all_time_shards",
     "arctan2",
+    "argsort_distinct",
     "as_program",
     "broadcast",
     "call_when_built",
@@ -27,6 +28,7 @@ __all__ = [
     "doubling_loop",
     "drop_compiled_programs",
     "exact_product",
+    "expm1",
     "from_time_shard_before",
     "function_with_gradient",
     "gelu",
@@ -216,6 +218,20 @@ def largest(x: Tensor) -> Tensor:
     """Largest of each row of non-negative numbers, 0 of none."""
     # TorchDynamo doesn't get through `ops.max`.
     return torch.amax(torch.nn.functional.pad(x, (1, 0)), dim=1)
+
+
+def argsort_distinct(keys: Tensor) -> Tensor:
+    """The order of each row of numbers, all different, as integers."""
+    # Not the stable sort of `ops.argsort`, which ONNX has not.
+    return torch.argsort(keys, dim=1).to(torch.int32)
+
+
+def expm1(x: Tensor) -> Tensor:
+    """`exp(x) − 1` without cancellation."""
+    if torch.compiler.is_exporting() or torch.jit.is_tracing():
+        # ONNX has no expm1, and PyTorch's exporter writes exp(x) − 1.
+        return torch.tanh(0.5 * x) * (torch.exp(x) + 1.0)
+    return torch.expm1(x)
 
 
 def gelu(x: Tensor) -> Tensor:
@@ -631,8 +647,10 @@ def row_pieces(arrays: Sequence[Tensor]) -> list[slice]:
     Args:
         arrays: Tensors, one of them as large as those that are made on the way.
     """
+    if _is_transformed(*arrays):
+        return [slice(None)]
     x = max(arrays, key=lambda x: x.nbytes)
-    if x.device.type != "cpu" or _is_transformed(x):
+    if x.device.type != "cpu":
         return [slice(None)]
     count = max(1, _LARGEST_FROM_HEAP * len(x) // max(1, x.nbytes))
     return [slice(start, start + count) for start in range(0, max(1, len(x)), count)]

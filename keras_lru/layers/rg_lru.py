@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import initializers, ops
 
+from keras_lru.backend import expm1
 from keras_lru.checks import check_positive_integer
 from keras_lru.initializers.ring import check_ring
 from keras_lru.layers.arguments import ConstraintLike, InitializerLike, RegularizerLike
@@ -179,7 +180,7 @@ class RGLRUCell(GatedCell):
         x = ops.cast(inputs, self.state_dtype)
         Lambda = ops.convert_to_tensor(self.Lambda)
         log_a = -_C * ops.softplus(Lambda) * self._gate(inputs, self.W_a, self.b_a)
-        scale = bounded_sqrt(-ops.expm1(2.0 * log_a))
+        scale = bounded_sqrt(-expm1(2.0 * log_a))
         return ops.exp(log_a), scale * (self._gate(inputs, self.W_x, self.b_x) * x)
 
     def _gate(self, inputs, blocks, bias):

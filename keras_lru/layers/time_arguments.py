@@ -1,6 +1,5 @@
 """Call arguments that say when steps are, and where sequences begin."""
 
-import math
 from typing import Any, NamedTuple
 
 import keras
@@ -147,7 +146,7 @@ def _earlier(x, last):
         return None
     x = ops.convert_to_tensor(x)
     if len(x.shape) == 2:
-        return _earlier(x[..., None], last)[..., 0]
+        return _earlier(ops.expand_dims(x, -1), last)[..., 0]
     return shift(x, ops.full_like(x[:, 0], last), reverse=True)
 
 
@@ -161,7 +160,9 @@ def _flipped(x):
 
 
 def _positive_or_nan(x):
-    return ops.where(x > 0, x, ops.full_like(x, math.nan))
+    # Not `where`, which in an ONNX file is a sum of products: NaN times zero.
+    positive = ops.cast(x > 0, x.dtype)
+    return x * (positive / positive)
 
 
 def _check_positive(name, value, dtype, mask=None):

@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from keras_lru.backend import expm1
 from keras_lru.ops.complex import Complex, Polar
 
 # Below, (exp(z) − 1)/z is taken from its series, of which this many terms are exact
@@ -46,9 +47,7 @@ def _expm1(real, imag):
     """`exp(z) − 1` without cancellation."""
     modulus, half = ops.exp(real), ops.sin(0.5 * imag)
     # cos(y) − 1 = −2 sin²(y/2)
-    return Complex(
-        ops.expm1(real) - 2.0 * modulus * half * half, modulus * ops.sin(imag)
-    )
+    return Complex(expm1(real) - 2.0 * modulus * half * half, modulus * ops.sin(imag))
 
 
 def _series(z):

@@ -9,7 +9,7 @@ from keras_lru.checks import check_shape
 from keras_lru.ops.algorithm import resolve_channelwise_block_size
 from keras_lru.ops.complex import Complex, Polar
 from keras_lru.ops.diagonal_system import DiagonalSystem
-from keras_lru.ops.sequences import feed_through, is_split_in_rows
+from keras_lru.ops.sequences import feed_through
 
 
 class ChannelwiseSystem(DiagonalSystem):
@@ -67,11 +67,10 @@ class ChannelwiseSystem(DiagonalSystem):
 
     def output(self, state: Tensor, inputs: Tensor) -> Tensor:
         C = ops.stack(_readout(self.C))
-        steps, leading = "b", (-1,)
-        if is_split_in_rows(state):
-            steps, leading = "bc", ops.shape(state)[:2]
-        state = ops.reshape(state, (*leading, *C.shape))
-        output = self._product(f"{steps}phn,phn->{steps}h", state, C)
+        state, C = (ops.cast(x, self.compute_dtype) for x in (state, C))
+        state = ops.reshape(state, (*ops.shape(state)[:-1], *C.shape))
+        # Not `einsum`, which LiteRT's converter gets wrong for unknown batches.
+        output = ops.sum(state * C, axis=(-3, -1))
         return output + feed_through(inputs, self.D, self.compute_dtype)
 
     def _steps(self, blocks, T):

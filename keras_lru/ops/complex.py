@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
-from keras_lru.backend import arctan2, sine_and_cosine
+from keras_lru.backend import arctan2, expm1, sine_and_cosine
 from keras_lru.backend.types import Tensor
 
 # Exponents up to this are taken from the polar form, larger ones by multiplication.
@@ -89,7 +89,7 @@ class Polar(NamedTuple):
         Args:
             exponent: Real numbers that broadcast with these.
         """
-        growth = ops.expm1(exponent * self.log_modulus)
+        growth = expm1(exponent * self.log_modulus)
         modulus = growth + 1.0
         sine, cosine = sine_and_cosine(_half_phase(self.angle, exponent))
         # cos(y) − 1 = −2 sin²(y/2)

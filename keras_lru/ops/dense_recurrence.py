@@ -117,8 +117,8 @@ def dense_recurrence(
     """
     runs: tuple[Tensor, ...] = ()
     if lengths is not None:
-        is_on = is_running(lengths, ops.shape(inputs)[1])[..., None]
-        runs = (ops.cast(is_on, inputs.dtype),)
+        is_on = is_running(lengths, ops.shape(inputs)[1])
+        runs = (ops.cast(ops.expand_dims(is_on, -1), inputs.dtype),)
 
     def where_runs(new, old, runs):
         return ops.where(runs[0] > 0, new, old) if runs else new

@@ -383,7 +383,7 @@ class DiagonalSystem(System):
         steps = ops.reshape(take_step(blocks, inside), (-1, T, self.input_dim))
         source = ops.arange(0, T, dtype="int32")[None] - (T - rest)[:, None]
         steps = ops.where(
-            (source >= 0)[..., None],
+            ops.expand_dims(source >= 0, -1),
             take_steps(steps, ops.maximum(source, 0)),
             ops.zeros_like(steps),
         )

@@ -61,7 +61,7 @@ class GatedSystem(System):
         a, b = self.coefficients(inputs)
         if lengths is not None:
             # Past the end the state stays as it is.
-            runs = is_running(lengths, ops.shape(inputs)[1])[..., None]
+            runs = ops.expand_dims(is_running(lengths, ops.shape(inputs)[1]), -1)
             a = ops.where(runs, a, ops.ones_like(a))
             b = ops.where(runs, b, ops.zeros_like(b))
         initial = None if initial_state is None else initial_state[0]

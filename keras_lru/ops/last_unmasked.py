@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_lru.backend import all_time_shards, largest, of_time_shard
+from keras_lru.backend import all_time_shards, argsort_distinct, largest, of_time_shard
 from keras_lru.backend.types import Tensor
 from keras_lru.ops.sequences import is_split, shift, take_steps
 from keras_lru.ops.time_varying import VaryingRecurrence
@@ -44,14 +44,19 @@ def last_unmasked(mask: Tensor, reset: Tensor | None) -> tuple[Tensor, Tensor]:
     seen = ops.cumsum(ops.cast(mask, "int32"), axis=1)
     key = ops.arange(0, time, dtype="int32")[None]
     key = key + time * ops.cast(ops.logical_not(mask), "int32")
-    in_front = ops.argsort(key, axis=1)
-    steps = ops.take_along_axis(in_front, ops.maximum(seen - 1, 0), axis=1)
+    in_front = argsort_distinct(key)
+    steps = _at(in_front, ops.maximum(seen - 1, 0))
     exists = seen > 0
     if reset is not None:
         begun = ops.cumsum(ops.cast(reset, "int32"), axis=1)
-        same = ops.equal(begun, ops.take_along_axis(begun, steps, axis=1))
+        same = ops.equal(begun, _at(begun, steps))
         exists = ops.logical_and(exists, same)
     return steps, exists
+
+
+def _at(x, steps):
+    # Not `take_along_axis`: PyTorch's export takes its sizes for constants.
+    return ops.squeeze(take_steps(ops.expand_dims(x, -1), steps), -1)
 
 
 def repeat_at_masked(outputs: Tensor, mask: Tensor, reset: Tensor | None) -> Tensor:

@@ -131,7 +131,7 @@ def _solve(a, b, initial, reset, *, solve, reverse, scan):
     """States and last state, which are packed on the way, at no steps too."""
     take = unpack if isinstance(b, Complex) else _real
     a, b, initial = map(pack, (a, b, initial))
-    keep = None if reset is None else ops.logical_not(reset)[..., None]
+    keep = None if reset is None else ops.expand_dims(ops.logical_not(reset), -1)
     if static_size(b, 1):
         states, last = solve(take, a, b, initial, reverse, scan, keep)
         return take(states), take(last)

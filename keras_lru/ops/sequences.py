@@ -14,6 +14,7 @@ import keras
 from keras import ops
 
 from keras_lru.backend import (
+    argsort_distinct,
     compiled,
     cond,
     from_time_shard_before,
@@ -298,7 +299,7 @@ def compact(inputs: Tensor, mask: Tensor, *, starts_at_zero: bool) -> Compacted:
     def moved():
         # Unmasked steps first, each group in the order of time.
         key = steps + time * (1 - unmasked)
-        return take_steps(inputs, ops.argsort(key, axis=1))
+        return take_steps(inputs, argsort_distinct(key))
 
     inputs = cond(in_place, lambda: inputs, moved)
     return Compacted(inputs, ops.where(in_place, end, count), in_place, mask)
@@ -323,7 +324,7 @@ def add_masked_step(
     """
 
     def longer(x):
-        return None if x is None else pad_time(x[..., None], 1)[..., 0]
+        return None if x is None else pad_time(ops.expand_dims(x, -1), 1)[..., 0]
 
     if mask is None:
         batch, time = ops.shape(inputs)[:2]
