@@ -1,5 +1,7 @@
 """ONNX, OpenVINO, LiteRT and PyTorch files, run by the formats' own runtimes."""
 
+import importlib.util
+
 import keras
 import numpy as np
 import pytest
@@ -162,6 +164,21 @@ def serve(tmp_path):
     return export
 
 
+@pytest.fixture
+def serve_by_onnx(serve, tmp_path):
+    """`serve` in OpenVINO, whose own converter reads an ONNX file."""
+
+    def export(model):
+        openvino = pytest.importorskip("openvino")
+        serve(model, "onnx")
+        path = str(tmp_path / "model.xml")
+        converted = openvino.convert_model(str(tmp_path / "model.onnx"))
+        openvino.save_model(converted, path, compress_to_fp16=False)
+        return run_openvino(path)
+
+    return export
+
+
 def draw(batch, length, seed=0):
     x = np.random.default_rng(seed).normal(size=(batch, length, 3))
     return x.astype("float32")
@@ -199,6 +216,15 @@ def test_sequences_of_one_length(format, length, serve):
         check(served(x), outputs_of(model, x))
 
 
+@pytest.mark.skipif(BACKEND != "torch", reason="PyTorch's alone")
+def test_litert_of_one_length_from_pytorch(serve):
+    pytest.importorskip("litert_torch")
+    model = stack(60)
+    x = draw(1, 60)
+    outputs_of(model, x)
+    check(serve(model, "litert")(x), outputs_of(model, x))
+
+
 @pytest.mark.skipif(BACKEND == "tensorflow", reason="it has files of every length")
 @pytest.mark.parametrize("make", [masked, irregular] if HAS_MASKS else [irregular])
 def test_masks_and_step_sizes_of_one_length(make, serve):
@@ -212,18 +238,13 @@ def test_masks_and_step_sizes_of_one_length(make, serve):
 
 @pytest.mark.skipif(BACKEND == "tensorflow", reason="its own export is tested")
 @pytest.mark.parametrize("make", [classifier, masked] if HAS_MASKS else [classifier])
-def test_openvino_reads_onnx_files_of_one_length(make, serve, tmp_path):
-    openvino = pytest.importorskip("openvino")
+def test_openvino_reads_onnx_files_of_one_length(make, serve_by_onnx):
     model = make(60) if make is masked else make()
     outputs_of(model, *draw_for(make, 2, 60))
-    serve(model, "onnx")
-    path = str(tmp_path / "model.xml")
-    openvino.save_model(
-        openvino.convert_model(str(tmp_path / "model.onnx")), path, False
-    )
+    served = serve_by_onnx(model)
     for batch in (1, 3):
         inputs = draw_for(make, batch, 60)
-        check(run_openvino(path)(*inputs), outputs_of(model, *inputs))
+        check(served(*inputs), outputs_of(model, *inputs))
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's alone")
@@ -279,12 +300,21 @@ STEPS = {
 
 @pytest.mark.parametrize("format", STEPS)
 def test_a_step(format, serve):
+    check_steps(lambda step: serve(step, format), has_names=format == "litert")
+
+
+@pytest.mark.skipif(BACKEND == "tensorflow", reason="its own export is tested")
+def test_openvino_reads_an_onnx_file_of_a_step(serve_by_onnx):
+    check_steps(serve_by_onnx)
+
+
+def check_steps(serve, has_names=False):
     model = SequenceRegressor(2, depth=2, units=8, state_size=6)
     x = draw(1, 20)
     (whole,) = outputs_of(model, x)
     step = step_model(model)
-    served = serve(step, format)
-    names = {"names": [x.name for x in step.inputs]} if format == "litert" else {}
+    served = serve(step)
+    names = {"names": [x.name for x in step.inputs]} if has_names else {}
     states = step.initial_states
     for t in range(20):
         outputs, *states = served(x[:, t], *states, **names)
@@ -309,6 +339,8 @@ REFUSED = {
 def test_what_does_not_work_says_why(format, reason, tmp_path):
     if format == "openvino":
         pytest.importorskip("openvino")
+    if reason == "litert-torch" and importlib.util.find_spec("litert_torch"):
+        pytest.skip("litert-torch is there")
     model = classifier()
     model(draw(2, 20))
     path = str(tmp_path / f"model.{'tflite' if format == 'litert' else 'xml'}")
