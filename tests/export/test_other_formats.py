@@ -69,7 +69,7 @@ def irregular(length=None):
 def gated():
     x, mask = keras.Input((None, 3), name="x"), keras.Input((None,), dtype="bool")
     y = RGLRU(3, return_sequences=True)(x, mask=mask)
-    return keras.Model([x, mask], [y, S4D(4)(y, mask=mask)])
+    return keras.Model([x, mask], [y, S4D(3, state_size=6)(y, mask=mask)])
 
 
 def of_any_length():

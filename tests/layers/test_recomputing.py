@@ -1,6 +1,8 @@
 """Layers in a `keras.RematScope`."""
 
 import contextlib
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -120,7 +122,7 @@ def bytes_kept(blocks, x):
 
 
 @pytest.mark.skipif(
-    keras.backend.backend() == "tensorflow", reason="It does not say what it keeps"
+    keras.backend.backend() == "tensorflow", reason="See the process below"
 )
 def test_blocks_keep_their_inputs_alone():
     x = np.ones((2, 256, 16), "float32")
@@ -135,6 +137,49 @@ def test_blocks_keep_their_inputs_alone():
     weights = 3 * 8_000
     assert again < 3 * x.nbytes + weights
     assert again < 0.25 * plain
+
+
+PEAKS = """
+import contextlib
+import resource
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_lru.layers import LRUBlock
+
+
+def peak(scope):
+    with scope:
+        blocks = [LRUBlock(32, 32, return_sequences=True) for _ in range(8)]
+    model = keras.Sequential(blocks)
+    x = tf.constant(np.ones((4, length, 32), "float32"))
+    with tf.GradientTape() as tape:
+        y = tf.reduce_sum(model(x, training=True) ** 2)
+    tape.gradient(y, model.trainable_variables)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+plain, recomputed = contextlib.nullcontext, lambda: keras.RematScope(mode="full")
+length = 2
+before = [peak(plain()), peak(recomputed())][-1]
+length = 4096
+print(peak(recomputed()) - before, peak(plain()) - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="Others say what they keep"
+)
+def test_the_memory_of_a_process_falls():
+    """By its peak, as TensorFlow does not say what it keeps."""
+    command = [sys.executable, "-c", PEAKS]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    again, plain = map(int, done.stdout.split())
+    # 2 MB a tensor: blocks keep tens of them, or one.
+    assert again < 0.5 * plain
 
 
 def test_losses_of_inner_layers_count():
