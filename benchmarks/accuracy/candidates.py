@@ -34,6 +34,11 @@ def _inputs(task):
     return inputs, None if mask is None else inputs[1]
 
 
+def _model(inputs, outputs):
+    # Of one input no list: Keras warns of the difference.
+    return keras.Model(inputs if len(inputs) > 1 else inputs[0], outputs)
+
+
 def _answers(task, outputs):
     return outputs if task.answer_steps is None else outputs[:, -task.answer_steps :]
 
@@ -57,7 +62,7 @@ def _stacked(make_layer):
         x = keras.layers.Dense(task.outputs)(x)
         if task.kind == "forecast":
             x = keras.layers.Reshape((task.outputs, 1))(x)
-        return keras.Model(inputs, _answers(task, x))
+        return _model(inputs, _answers(task, x))
 
     return build
 
@@ -123,7 +128,7 @@ def _whole_model(learning_rate=0.005, pooling="mean", optimizer=None, **settings
             core = SequenceClassifier(task.outputs, **sizes, **tokens, pooling=pooling)
         inputs, mask = _inputs(task)
         outputs = core(inputs[0]) if mask is None else core(inputs[0], mask=mask)
-        return compiled(keras.Model(inputs, _answers(task, outputs)), task)
+        return compiled(_model(inputs, _answers(task, outputs)), task)
 
     return make
 

@@ -294,7 +294,13 @@ def stateful_program(function: Callable, variables: list[keras.Variable]) -> Cal
         A function of the same arguments.
     """
     del variables
-    return torch.no_grad()(function)
+
+    def run(*args):
+        # Tensors of the inference mode could not be differentiated after it.
+        with torch.inference_mode(False), torch.no_grad():
+            return function(*args)
+
+    return run
 
 
 def _writes_in_place(*tensors):

@@ -97,7 +97,8 @@ class ContinuousEigenvalues(keras.initializers.Initializer):
 
     def __call__(self, shape, dtype=None):
         values = _PARTS[self.part](SPECTRA[self.spectrum](shape[-1]))
-        return ops.convert_to_tensor(np.broadcast_to(values, shape), dtype or "float32")
+        values = np.ascontiguousarray(np.broadcast_to(values, shape))
+        return ops.convert_to_tensor(values, dtype or "float32")
 
     def get_config(self):
         return {"spectrum": self.spectrum, "part": self.part}

@@ -81,15 +81,16 @@ class DiagonalCell(RecurrentCell):
         """
         columns = shape[-1]
         parts = {"re": slice(0, columns), "im": slice(columns, None)}
+
+        def initializer(half):
+            # A copy: on PyTorch a slice would keep the memory of both halves.
+            return lambda shape, dtype=None: ops.copy(
+                ops.convert_to_tensor(packed(dtype))[..., half]
+            )
+
         return [
             self.make_weight(
-                f"{name}_{part}",
-                shape,
-                lambda shape, dtype=None, half=half: ops.convert_to_tensor(
-                    packed(dtype)
-                )[..., half],
-                group,
-                recurrent,
+                f"{name}_{part}", shape, initializer(half), group, recurrent
             )
             for part, half in parts.items()
         ]

@@ -195,7 +195,7 @@ def test_input_is_timed_beside_a_training_step(benchmarks, task, shorter):
 
 @pytest.mark.slow
 def test_command_line(tmp_path, backend):
-    other = {"jax": "tensorflow", "tensorflow": "jax"}[backend]
+    other = "jax" if backend == "tensorflow" else "tensorflow"
     words = ["--only", "streaming", "--rounds", 2, "--output-dir", tmp_path]
     # What is given on the command line overrides the variable.
     process = run("--backend", backend, *words, KERAS_BACKEND=other)

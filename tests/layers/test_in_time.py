@@ -626,6 +626,25 @@ def test_sizes_are_differentiated_eagerly():
     np.testing.assert_allclose(numpy_of(of_rate), expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize("name", DIAGONAL)
+def test_no_gradient_comes_from_a_size_at_a_masked_step(name):
+    """A scale of time is learned beside padding, whose sizes are zero."""
+    layer = KINDS[name].make(return_sequences=True)
+    x = KINDS[name].inputs()
+    mask = MASKS["holes"]
+    sizes = np.where(mask, 1.5, 0.0).astype("float32")
+
+    def total(sizes):
+        return ops.mean(layer(x, step_sizes=sizes, mask=mask) ** 2)
+
+    (found,) = map(numpy_of, differentiate.gradients(total, sizes))
+    (expected,) = map(
+        numpy_of, differentiate.gradients(total, np.full_like(sizes, 1.5))
+    )
+    assert np.abs(expected[mask]).max() > 0
+    np.testing.assert_allclose(found, np.where(mask, expected, 0.0), atol=1e-6)
+
+
 @pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="TensorFlow's graphs of any size"
 )

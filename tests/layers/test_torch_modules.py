@@ -241,6 +241,14 @@ def test_vmap_over_masks(make):
 
 
 @every
+def test_parameters_have_their_own_memory_and_no_more(make):
+    for name, parameter in built(make).named_parameters():
+        assert parameter.is_contiguous(), name
+        storage = parameter.untyped_storage().nbytes()
+        assert storage == parameter.numel() * parameter.element_size(), name
+
+
+@every
 def test_outputs_may_be_written_to(make):
     layer, x = built(make), inputs(2, 7, 3)
     assert_close(layer(x).mul_(2), 2 * layer(x))

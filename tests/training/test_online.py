@@ -65,6 +65,18 @@ def summed(learner, inputs, targets, weights=None):
     return total, sums
 
 
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="PyTorch's own")
+def test_what_was_read_in_inference_mode_is_learned_from():
+    import torch
+
+    learner = OnlineLearner(with_head(KINDS["lru"]()), "mse", "sgd")
+    inputs, targets = map(torch.as_tensor, stream(2, 3))
+    learner.step(inputs[:, 0], targets[:, 0])
+    with torch.inference_mode():
+        learner.advance(inputs[:, 1])
+    learner.step(inputs[:, 2], targets[:, 2])
+
+
 def gradient_program(model):
     """Gradients of the mean square of each step, summed over the steps."""
     variables = model.trainable_variables
