@@ -1,10 +1,10 @@
 """One step of a model, as a model of its own: states in, states out."""
 
 import keras
+import numpy as np
 from keras import ops, tree
 
-from keras_lru.export import keras_layers
-from keras_lru.export.folded_step import folded_step
+from keras_lru.export.folded_step import StepByStep
 from keras_lru.export.input_signature import recorded_signature
 from keras_lru.export.streaming_model import StreamingModel
 
@@ -86,28 +86,14 @@ def _name(name, index):
     return name.partition(":")[0] if name else f"inputs_{index}"
 
 
-# Subclasses may compute something else.
-_RNNS = (
-    keras.layers.RNN,
-    keras.layers.SimpleRNN,
-    keras.layers.LSTM,
-    keras.layers.GRU,
-)
-
-
-class _OneStep(StreamingModel):
+class _OneStep(StepByStep, StreamingModel):
     """Takes one step at a time, by constants where a layer has some."""
 
     advice = ""
 
     def __init__(self, model, structure):
-        self._folded = {}
-        self._is_single = False
         super().__init__(model, [structure])
-        self._is_single = True
-        for name, layer in self.layers.items():
-            if (step := folded_step(layer)) is not None:
-                self._folded[name] = step
+        self.fold(lambda x: np.array(ops.convert_to_numpy(x)))
         self._constants = [
             (variable, ops.convert_to_numpy(variable)) for variable in model.variables
         ]
@@ -120,26 +106,6 @@ class _OneStep(StreamingModel):
         ]
         with keras.StatelessScope(constants):
             return super().__call__(inputs, states, **kwargs)
-
-    def call_layer(self, name, layer, args, kwargs, states):
-        named = [x for key, x in kwargs.items() if key != "training"]
-        is_plain = all(x is None for x in (*args[1:], *named))
-        if is_plain and name in self._folded:
-            return self._folded[name](args[0], states)
-        if is_plain and self._is_single and type(layer) in _RNNS:
-            return _step_of_cell(layer, args[0], states)
-        return super().call_layer(name, layer, args, kwargs, states)
-
-
-def _step_of_cell(layer, inputs, states):
-    """What a `keras.layers.RNN` returns of inputs of one step, without a loop."""
-    initial = layer.get_initial_state(ops.shape(inputs)[0])
-    before = keras_layers.read_states(layer, initial, states)
-    output, after = layer.cell(ops.squeeze(inputs, 1), before, training=False)
-    keras_layers.write_states(layer, after, states)
-    if layer.return_sequences:
-        output = ops.expand_dims(output, 1)
-    return (output, *after) if layer.return_state else output
 
 
 class _Step(keras.layers.Layer):

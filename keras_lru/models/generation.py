@@ -7,10 +7,15 @@ import numpy as np
 from keras import ops
 
 from keras_lru.backend import as_program
+from keras_lru.export.folded_step import StepByStep
 from keras_lru.export.model_in_pieces import ModelInPieces
 
 # Nothing but the likeliest is drawn at it, and no quotient overflows.
 _COLDEST = 1e-30
+
+
+class _Pieces(StepByStep, ModelInPieces):
+    """The prompt as one piece, then one step after another."""
 
 
 class Generator:
@@ -31,7 +36,7 @@ class Generator:
 
     def __init__(self, model):
         self._model = model
-        self._pieces = ModelInPieces(model)
+        self._pieces = _Pieces(model)
         self._variables = model.variables
         self._read = as_program(self._read_prompt)
         self._write = as_program(self._write_tokens)
@@ -126,7 +131,12 @@ class Generator:
             ops.zeros((batch,), "bool"),
             ops.broadcast_to(stop, ops.shape(uniforms)),
         )
-        return ops.while_loop(goes_on, write_one, start)[-1]
+        with keras.StatelessScope(zip(self._variables, values, strict=True)):
+            self._pieces.fold()
+        try:
+            return ops.while_loop(goes_on, write_one, start)[-1]
+        finally:
+            self._pieces.unfold()
 
     def _run(self, values, tokens, states, **kwargs):
         """Logits in float32, and the states after the piece."""

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops, tree
 
-from keras_lru import LRU, SequenceClassifier
+from keras_lru import LRU, S5, SequenceClassifier
 from keras_lru.export import step_model
 
 from .samples import SIZES, built, features
@@ -40,6 +40,18 @@ def test_steps_give_the_outputs_of_the_whole(name):
         output, expected = map(ops.convert_to_numpy, (output, expected))
         # Single precision, in another order.
         np.testing.assert_allclose(output, expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("layer", [LRU, S5])
+def test_what_follows_from_weights_alone_is_computed_before(layer, monkeypatch):
+    model = built(keras.Sequential([layer(3, state_size=4)]), features)
+    step = step_model(model)
+
+    def system(cell):
+        raise AssertionError("a step looked at the weights")
+
+    monkeypatch.setattr(type(model.layers[0].cell), "system", system)
+    step([ops.ones(x.shape) for x in (np.zeros((1, 3)), *step.initial_states)])
 
 
 def test_states_are_in_the_order_of_their_names():

@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from keras_lru import LanguageModel, LRUBackbone
+from keras_lru.layers import LRUCell
 from keras_lru.models.generation import Generator, draw
 from keras_lru.training import compile_recommended
 
@@ -39,6 +40,15 @@ def assert_likeliest(model, prompt, written):
 
 def test_greedy_writing_takes_the_likeliest_token_each_time(model):
     assert_likeliest(model, PROMPT, model.generate(PROMPT, 6, temperature=0))
+
+
+def test_weights_are_looked_at_once_and_not_at_each_step(model, monkeypatch):
+    system, looks = LRUCell.system, []
+    monkeypatch.setattr(
+        LRUCell, "system", lambda cell: looks.append(cell) or system(cell)
+    )
+    model.generate(PROMPT, 30)
+    assert len(looks) < 10
 
 
 VARIANTS = {
