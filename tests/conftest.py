@@ -75,6 +75,8 @@ def pytest_collection_finish(session):
     gc.freeze()
     # Tracing makes objects by the thousand that live as long as a program.
     gc.set_threshold(20_000, 20, 20)
+    # Keras asks for it once for each variable that `quantize` deletes.
+    gc.collect = lambda generation=2: 0
 
 
 # What Keras hasn't on a backend, as the library or Keras says when it is asked for it.
