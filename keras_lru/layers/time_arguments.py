@@ -160,10 +160,11 @@ def _flipped(x):
 
 
 def _positive_or_nan(x):
+    positive = x > 0
     # Not `where` with NaN, which in an ONNX file is a sum of products: NaN times zero.
-    one = ops.cast(x > 0, x.dtype)
+    one = ops.cast(positive, x.dtype)
     # But with a number: no gradient goes through the NaN of a masked step.
-    return ops.where(x > 0, x, ops.ones_like(x)) * (one / one)
+    return ops.where(positive, x, ops.ones_like(x)) * (one / one)
 
 
 def _check_positive(name, value, dtype, mask=None):
