@@ -22,14 +22,17 @@ __all__ = [
     "cuts_unknown_lengths",
     "data_parallel_again",
     "data_parallel_scope",
+    "differentiated_as",
     "doubling_loop",
     "drop_compiled_programs",
     "exact_product",
     "expm1",
+    "for_two_uses",
     "from_time_shard_before",
     "function_with_gradient",
     "gelu",
     "has_accelerator",
+    "has_loop_in_place",
     "has_recurrence_kernel",
     "has_value",
     "is_replicated",
@@ -77,6 +80,16 @@ def has_accelerator() -> bool:
     return False
 
 
+def has_loop_in_place(batch: int | None) -> bool:
+    """Whether a loop over time costs little that writes its states over its inputs.
+
+    Args:
+        batch: Sequences, `None` if unknown.
+    """
+    del batch
+    return False
+
+
 def function_with_gradient(
     forward: Callable[..., tuple[Any, Any]], backward: Callable[..., tuple]
 ) -> Callable:
@@ -91,6 +104,22 @@ def function_with_gradient(
     """
     del backward
     return lambda *args: forward(*args)[0]
+
+
+def differentiated_as(function: Callable, other: Callable) -> Callable:
+    """`function`, whose gradient is that of `other`, which computes the same.
+
+    Args:
+        function: Function of tensors, by position, that returns a tuple of tensors.
+        other: Another, of operations that the backend differentiates.
+    """
+    del function
+    return other
+
+
+def for_two_uses(x: Tensor) -> tuple[Tensor, Tensor]:
+    """`x` twice, for two uses whose gradients are added where they meet."""
+    return x, x
 
 
 def compiled(function: Callable) -> Callable:

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import inspect
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ import numpy as np
 from jax import lax
 from jax import numpy as jnp
 from jax.experimental import multihost_utils
+from jax.experimental.xla_metadata import set_xla_metadata
 from jax.sharding import PartitionSpec
 from keras.src.backend.jax.distribution_lib import initialize_rng
 
@@ -33,14 +35,17 @@ __all__ = [
     "cuts_unknown_lengths",
     "data_parallel_again",
     "data_parallel_scope",
+    "differentiated_as",
     "doubling_loop",
     "drop_compiled_programs",
     "exact_product",
     "expm1",
+    "for_two_uses",
     "from_time_shard_before",
     "function_with_gradient",
     "gelu",
     "has_accelerator",
+    "has_loop_in_place",
     "has_recurrence_kernel",
     "has_value",
     "is_replicated",
@@ -115,6 +120,16 @@ def has_accelerator() -> bool:
     return jax.default_backend() != "cpu"
 
 
+def has_loop_in_place(batch: int | None) -> bool:
+    """Whether a loop over time costs little that writes its states over its inputs.
+
+    Args:
+        batch: Sequences, `None` if unknown.
+    """
+    # Of an unknown batch JAX exports, maybe to a format that has no loop.
+    return batch is not None and time_shards() == 1 and not has_accelerator()
+
+
 def function_with_gradient(
     forward: Callable[..., tuple[Any, Any]], backward: Callable[..., tuple]
 ) -> Callable:
@@ -151,17 +166,66 @@ def function_with_gradient(
 
     def keep(*args):
         # By the function itself: so second derivatives are found by hand too.
-        outputs = function(*args)
+        outputs = _apart(function)(*args)
         tensors = known(args, outputs)
         return outputs, tuple(tensors[i] for i in needed)
 
     def gradient(kept, upstream):
         several = isinstance(upstream, tuple)
         with scope():
-            return backward(kept, *(upstream if several else (upstream,)))
+            return _apart(backward)(kept, *(upstream if several else (upstream,)))
 
     function.defvjp(keep, gradient)
     return function
+
+
+def _apart(function):
+    """A function of tensors that XLA compiles apart from what is around it, on a CPU.
+
+    It would compute pieces of it anew in whatever uses them, and keep for that, in
+    place of one tensor, all that it is made of.
+    """
+    if has_accelerator() or jax.device_count() > 1:
+        return function
+
+    def alone(*args):
+        with set_xla_metadata(inlineable=None):
+            return function(*args)
+
+    def call(*args):
+        if not any(map(_is_traced, jax.tree.leaves(args))):
+            return function(*args)
+        with set_xla_metadata(inlineable="false"):
+            return jax.jit(alone)(*args)
+
+    return call
+
+
+def differentiated_as(function: Callable, other: Callable) -> Callable:
+    """`function`, whose gradient is that of `other`, which computes the same.
+
+    Args:
+        function: Function of tensors, by position, that returns a tuple of tensors.
+        other: Another, of operations that the backend differentiates.
+    """
+
+    def keep(*args):
+        return function(*args), args
+
+    def gradient(args, upstream):
+        return jax.vjp(other, *args)[1](upstream)
+
+    result = jax.custom_vjp(function)
+    result.defvjp(keep, gradient)
+    return result
+
+
+def for_two_uses(x: Tensor) -> tuple[Tensor, Tensor]:
+    """`x` twice, for two uses whose gradients are added where they meet."""
+    # XLA would carry the parts of the sum along, of all blocks of a model.
+    twice = jax.custom_vjp(lambda x: (x, x))
+    twice.defvjp(lambda x: ((x, x), None), lambda _, both: (_apart(jnp.add)(*both),))
+    return twice(x)
 
 
 def compiled(function: Callable) -> Callable:
@@ -237,8 +301,25 @@ def expm1(x: Tensor) -> Tensor:
 
 
 def gelu(x: Tensor) -> Tensor:
-    """The exact GELU."""
-    return jax.nn.gelu(x, approximate=False)
+    """The exact GELU, which keeps nothing but `x`."""
+    # Beside 1, half precision has few digits left.
+    dtype = jnp.promote_types(x.dtype, jnp.float32)
+
+    def cumulative(x):
+        return 0.5 + 0.5 * lax.erf(math.sqrt(0.5) * x)
+
+    def forward(x):
+        wide = x.astype(dtype)
+        return (wide * cumulative(wide)).astype(x.dtype), (x,)
+
+    def backward(kept, upstream):
+        (x,) = kept
+        wide = x.astype(dtype)
+        density = math.sqrt(0.5 / math.pi) * jnp.exp(-0.5 * wide * wide)
+        slope = cumulative(wide) + wide * density
+        return ((upstream * slope).astype(x.dtype),)
+
+    return function_with_gradient(forward, backward)(x)
 
 
 def arctan2(y: Tensor, x: Tensor) -> Tensor:

@@ -25,14 +25,17 @@ __all__ = [
     "cuts_unknown_lengths",
     "data_parallel_again",
     "data_parallel_scope",
+    "differentiated_as",
     "doubling_loop",
     "drop_compiled_programs",
     "exact_product",
     "expm1",
+    "for_two_uses",
     "from_time_shard_before",
     "function_with_gradient",
     "gelu",
     "has_accelerator",
+    "has_loop_in_place",
     "has_recurrence_kernel",
     "has_value",
     "is_replicated",
@@ -88,6 +91,19 @@ def has_accelerator() -> bool:
     return any(map(tf.config.list_logical_devices, ("GPU", "TPU")))
 
 
+def has_loop_in_place(batch: int | None) -> bool:
+    """Whether a loop over time costs little that writes its states over its inputs.
+
+    Args:
+        batch: Sequences, `None` if unknown.
+    """
+    del batch
+    # In a graph, as a program of XLA's: in what runs eagerly each new shape would be
+    # compiled, and other formats have no loop.
+    in_graph = tf.inside_function() and not is_forward_only()
+    return in_graph and not has_accelerator()
+
+
 def function_with_gradient(
     forward: Callable[..., tuple[Any, Any]], backward: Callable[..., tuple]
 ) -> Callable:
@@ -118,6 +134,29 @@ def function_with_gradient(
         return outputs, gradient
 
     return function
+
+
+def differentiated_as(function: Callable, other: Callable) -> Callable:
+    """`function`, whose gradient is that of `other`, which computes the same.
+
+    Args:
+        function: Function of tensors, by position, that returns a tuple of tensors.
+        other: Another, of operations that the backend differentiates.
+    """
+
+    @tf.custom_gradient
+    def result(*args):
+        def gradient(*upstream):
+            return vector_jacobian_product(lambda args: other(*args), args, upstream)
+
+        return function(*args), gradient
+
+    return result
+
+
+def for_two_uses(x: Tensor) -> tuple[Tensor, Tensor]:
+    """`x` twice, for two uses whose gradients are added where they meet."""
+    return x, x
 
 
 def compiled(function: Callable) -> Callable:
@@ -171,11 +210,24 @@ def expm1(x: Tensor) -> Tensor:
 
 
 def gelu(x: Tensor) -> Tensor:
-    """The exact GELU, by an operation that other formats have too."""
+    """The exact GELU, by operations that other formats have too."""
     if x.dtype.size < 4:
         # Beside 1, half precision has few digits left.
         return tf.nn.gelu(x)
-    return 0.5 * x * (1.0 + tf.math.erf(math.sqrt(0.5) * x))
+
+    @tf.custom_gradient
+    def with_gradient(x):
+        cumulative = 0.5 + 0.5 * tf.math.erf(math.sqrt(0.5) * x)
+
+        def gradient(upstream):
+            density = math.sqrt(0.5 / math.pi) * tf.exp(-0.5 * tf.square(x))
+            return upstream * (cumulative + x * density)
+
+        return x * cumulative, gradient
+
+    if is_forward_only():
+        return 0.5 * x * (1.0 + tf.math.erf(math.sqrt(0.5) * x))
+    return with_gradient(x)
 
 
 def arctan2(y: Tensor, x: Tensor) -> Tensor:

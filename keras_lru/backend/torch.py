@@ -25,14 +25,17 @@ __all__ = [
     "cuts_unknown_lengths",
     "data_parallel_again",
     "data_parallel_scope",
+    "differentiated_as",
     "doubling_loop",
     "drop_compiled_programs",
     "exact_product",
     "expm1",
+    "for_two_uses",
     "from_time_shard_before",
     "function_with_gradient",
     "gelu",
     "has_accelerator",
+    "has_loop_in_place",
     "has_recurrence_kernel",
     "has_value",
     "is_replicated",
@@ -87,6 +90,16 @@ def has_accelerator() -> bool:
     """Whether Keras puts tensors on a GPU, or another device that is no CPU."""
     # On "meta" there are shapes alone.
     return ops.zeros(()).device.type not in ("cpu", "meta")
+
+
+def has_loop_in_place(batch: int | None) -> bool:
+    """Whether a loop over time costs little that writes its states over its inputs.
+
+    Args:
+        batch: Sequences, `None` if unknown.
+    """
+    del batch
+    return False
 
 
 def function_with_gradient(
@@ -173,6 +186,22 @@ def _is_transformed(*tensors):
         or forward_ad._current_level >= 0
         or any(map(torch._C._functorch.is_legacy_batchedtensor, tensors))
     )
+
+
+def differentiated_as(function: Callable, other: Callable) -> Callable:
+    """`function`, whose gradient is that of `other`, which computes the same.
+
+    Args:
+        function: Function of tensors, by position, that returns a tuple of tensors.
+        other: Another, of operations that the backend differentiates.
+    """
+    del function
+    return other
+
+
+def for_two_uses(x: Tensor) -> tuple[Tensor, Tensor]:
+    """`x` twice, for two uses whose gradients are added where they meet."""
+    return x, x
 
 
 def compiled(function: Callable) -> Callable:

@@ -8,6 +8,7 @@ from keras import ops
 from keras_lru.backend import is_replicated, sum_over_replicas
 from keras_lru.checks import is_number
 from keras_lru.layers.recomputing import Recomputed
+from keras_lru.ops.batch_statistics import normalize_by_batch
 
 _LARGEST_MOMENTUM = 0.99
 
@@ -77,7 +78,19 @@ class BatchNormalization(Recomputed, keras.layers.BatchNormalization):
         if not (self._is_automatic and training and self.trainable):
             return super().call(inputs, training=training, mask=mask)
         inputs = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
-        mean, variance = self._moments(inputs, mask)
+        if mask is None and not is_replicated() and self._is_over_features(inputs):
+            outputs, mean, variance = self._by_batch(inputs)
+        else:
+            mean, variance = self._moments(inputs, mask)
+            outputs = ops.batch_normalization(
+                inputs,
+                mean,
+                variance,
+                self.axis,
+                offset=self._cast(self.beta, inputs),
+                scale=self._cast(self.gamma, inputs),
+                epsilon=self.epsilon,
+            )
         step = ops.convert_to_tensor(self.updates)
         momentum = ops.minimum((1.0 + step) / (10.0 + step), self.momentum)
         self.updates.assign(step + 1.0)
@@ -87,16 +100,23 @@ class BatchNormalization(Recomputed, keras.layers.BatchNormalization):
         ):
             old = ops.cast(moving, new.dtype)
             moving.assign(new + ops.cast(momentum, new.dtype) * (old - new))
-        outputs = ops.batch_normalization(
-            inputs,
-            mean,
-            variance,
-            self.axis,
-            offset=None if self.beta is None else ops.cast(self.beta, inputs.dtype),
-            scale=None if self.gamma is None else ops.cast(self.gamma, inputs.dtype),
-            epsilon=self.epsilon,
-        )
         return ops.cast(outputs, self.compute_dtype)
+
+    def _is_over_features(self, inputs):
+        return self.axis in (-1, len(inputs.shape) - 1)
+
+    def _cast(self, weight, inputs):
+        return None if weight is None else ops.cast(weight, inputs.dtype)
+
+    def _by_batch(self, inputs):
+        """Outputs, mean and variance, by a gradient of our own."""
+        scale, offset = (self._cast(x, inputs) for x in (self.gamma, self.beta))
+        shape = inputs.shape[-1:]
+        if scale is None:
+            scale = ops.ones(shape, dtype=inputs.dtype)
+        if offset is None:
+            offset = ops.zeros(shape, dtype=inputs.dtype)
+        return normalize_by_batch(inputs, scale, offset, self.epsilon)
 
     def _moments(self, inputs, mask):
         if not is_replicated():

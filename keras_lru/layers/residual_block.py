@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_lru.backend import for_two_uses
 from keras_lru.checks import check_choice, check_fraction, check_real, describe
 from keras_lru.initializers.seeds import check_seed, derive_seed
 from keras_lru.layers.activations import activate, get_activation
@@ -20,6 +21,7 @@ from keras_lru.layers.low_rank import LowRankLayers
 from keras_lru.layers.quantizing import QuantizedLayers, unquantized
 from keras_lru.layers.recomputing import Recomputed
 from keras_lru.layers.serialization import reseed, serialize_unbuilt
+from keras_lru.layers.spatial_dropout import SpatialDropout
 from keras_lru.layers.time_arguments import TimeArguments
 from keras_lru.ops.sequences import mask_of_steps
 
@@ -166,11 +168,7 @@ class ResidualBlock(Recomputed, LowRankLayers, QuantizedLayers, keras.layers.Lay
         return None
 
     def _make_dropout(self, name):
-        layer = (
-            keras.layers.SpatialDropout1D
-            if self.spatial_dropout
-            else keras.layers.Dropout
-        )
+        layer = SpatialDropout if self.spatial_dropout else keras.layers.Dropout
         return layer(
             self.dropout,
             seed=derive_seed(self.seed, name),
@@ -254,7 +252,8 @@ class ResidualBlock(Recomputed, LowRankLayers, QuantizedLayers, keras.layers.Lay
         inputs = keras.ops.cast(inputs, self.compute_dtype)
         mask = mask_of_steps(inputs_mask if mask is None else mask)
         in_time = TimeArguments(step_sizes, reset, rate)
-        x = self._normalize(inputs, training, mask) if self.prenorm else inputs
+        inputs, x = for_two_uses(inputs)
+        x = self._normalize(x, training, mask) if self.prenorm else x
         x = self._recur(x, mask, in_time)
         x = self.hidden_dropout(activate(self.activation, x), training=training)
         value = self.glu_value(x) if self.glu == "full" else x

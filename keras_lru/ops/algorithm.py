@@ -7,6 +7,7 @@ import keras
 from keras_lru.backend import (
     cuts_unknown_lengths,
     has_accelerator,
+    has_loop_in_place,
     has_recurrence_kernel,
     longest_loop,
 )
@@ -17,6 +18,8 @@ SCANS = ("auto", *ALGORITHMS)
 # Largest block, and how many times the projections' products it may add. Where memory
 # traffic is what costs, as on a GPU or TPU, products are cheaper than states.
 _LIMITS = {"cpu": (4, 0.5), "accelerator": (16, 1.0)}
+# Complex states of all sequences from which a loop's step costs more than its start.
+_WIDE = 512
 
 
 def check_scan(scan: str) -> str:
@@ -39,11 +42,14 @@ def check_block_size(block_size: int | str) -> int | str:
     return int(block_size)
 
 
-def resolve_scan(scan: str, length: int | None, batch: int | None = 1) -> str:
+def resolve_scan(
+    scan: str, length: int | None, batch: int | None = 1, of_steps: bool = False
+) -> str:
     """Algorithm for a time-invariant recurrence over `length` steps (None: unknown).
 
-    Of a `batch` that is unknown beside a known length, "auto" is no loop: JAX exports
-    then, maybe to a format that has none.
+    `of_steps` tells that they are single steps, and no blocks. Of a `batch` that is
+    unknown beside a known length, "auto" is no loop: JAX exports then, maybe to a
+    format that has none.
     """
     check_scan(scan)
     if scan == "pallas" and not has_recurrence_kernel():
@@ -54,6 +60,8 @@ def resolve_scan(scan: str, length: int | None, batch: int | None = 1) -> str:
     if scan == "auto":
         if has_accelerator():
             scan = "associative"
+        elif of_steps and runs_in_place("sequential", length, batch):
+            scan = "sequential"
         else:
             limit = longest_loop() if length is None or batch is not None else 0
             is_short = limit is None or (length is not None and length <= limit)
@@ -63,6 +71,11 @@ def resolve_scan(scan: str, length: int | None, batch: int | None = 1) -> str:
     if scan in ("associative", "pallas") and length is None:
         return "chunked"
     return scan
+
+
+def runs_in_place(scan: str, length: int | None, batch: int | None) -> bool:
+    """Whether single steps run by `keras_lru.ops.in_place`."""
+    return scan == "sequential" and length is not None and has_loop_in_place(batch)
 
 
 def resolve_varying_scan(scan: str, length: int | None) -> str:
@@ -79,6 +92,7 @@ def resolve_block_size(
     input_dim: int,
     output_dim: int,
     state_size: int,
+    batch: int | None = 1,
 ) -> int:
     """Steps per block of a `DenseSystem`, for `length` steps (None: unknown).
 
@@ -95,6 +109,10 @@ def resolve_block_size(
         size = 1
         while 2 * size <= min(largest, affordable):
             size *= 2
+        is_wide = batch is None or batch * state_size >= _WIDE
+        if size == 2 and is_wide and runs_in_place("sequential", length, batch):
+            # What two steps at once save, their products cost more than.
+            size = 1
     return size if length is None else min(size, max(length, 1))
 
 

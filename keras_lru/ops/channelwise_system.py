@@ -40,7 +40,10 @@ class ChannelwiseSystem(DiagonalSystem):
         if self.D is not None:
             check_shape("D", self.D, (H,))
 
-    def resolve_block_size(self, block_size: int | str, length: int | None) -> int:
+    def resolve_block_size(
+        self, block_size: int | str, length: int | None, batch: int | None
+    ) -> int:
+        del batch
         return resolve_channelwise_block_size(block_size, length)
 
     def read(self, blocks: Tensor, T: int) -> Tensor:

@@ -41,10 +41,11 @@ class DenseSystem(DiagonalSystem):
             vector = [(units,)] if units == H else []
             check_shape("D", self.D, (H, units), *vector)
 
-    def resolve_block_size(self, block_size: int | str, length: int | None) -> int:
-        return resolve_block_size(
-            block_size, length, self.input_dim, self.output_dim, self.state_size
-        )
+    def resolve_block_size(
+        self, block_size: int | str, length: int | None, batch: int | None
+    ) -> int:
+        sizes = self.input_dim, self.output_dim, self.state_size
+        return resolve_block_size(block_size, length, *sizes, batch)
 
     def read(self, blocks: Tensor, T: int) -> Tensor:
         W = pack(self.B)

@@ -18,8 +18,9 @@ from keras import ops
 from keras_lru.backend import compiled, time_shards
 from keras_lru.backend.types import Tensor
 from keras_lru.checks import check_floating, check_shape
-from keras_lru.ops.algorithm import resolve_scan
+from keras_lru.ops.algorithm import resolve_scan, runs_in_place
 from keras_lru.ops.complex import Complex, Polar, pack, unpack
+from keras_lru.ops.in_place import states_in_place
 from keras_lru.ops.irregular import (
     begin_with,
     input_scale,
@@ -92,8 +93,10 @@ class DiagonalSystem(System):
         self._tables: dict[int, Complex] = {}
 
     @abstractmethod
-    def resolve_block_size(self, block_size: int | str, length: int | None) -> int:
-        """T for `length` steps (`None`: unknown)."""
+    def resolve_block_size(
+        self, block_size: int | str, length: int | None, batch: int | None
+    ) -> int:
+        """T for `length` steps of `batch` sequences (`None`: unknown)."""
 
     @abstractmethod
     def read(self, blocks: Tensor, T: int) -> Tensor:
@@ -178,10 +181,10 @@ class DiagonalSystem(System):
     ) -> tuple[Tensor, Complex]:
         check_shape("inputs", inputs, (None, None, self.input_dim))
         check_floating("inputs", inputs)
-        length = static_size(inputs, 1)
-        T = self.resolve_block_size(block_size, length)
+        batch, length = static_size(inputs, 0), static_size(inputs, 1)
+        T = self.resolve_block_size(block_size, length, batch)
         blocks = None if length is None else -(-length // T)
-        scan = resolve_scan(scan, blocks, static_size(inputs, 0))
+        scan = resolve_scan(scan, blocks, batch, of_steps=T == 1)
         initial = self._initial(initial_state, inputs)
         if lengths is not None:
             lengths = ops.cast(lengths, "int32")
@@ -237,7 +240,8 @@ class DiagonalSystem(System):
     ) -> tuple[Tensor, Complex]:
         check_shape("inputs", inputs, (None, None, self.input_dim))
         steps = -(-inputs.shape[1] // time_shards())
-        T = self.resolve_block_size(block_size, steps)
+        # Where stretches are cut, nothing runs in place: a batch as of one sequence.
+        T = self.resolve_block_size(block_size, steps, 1)
         return run_masked_stretches(
             (self.polar, self.B, self.C, self.D),
             inputs,
@@ -330,8 +334,12 @@ class DiagonalSystem(System):
             return outputs, unpack(initial)
 
         blocks = into_blocks(inputs, T)
-        a = self.coefficient(T)
-        before, last = states_before(a, self.read(blocks, T), initial, scan)
+        a, added = self.coefficient(T), self.read(blocks, T)
+        if T == 1 and runs_in_place(scan, length, static_size(inputs, 0)):
+            return self._run_in_place(
+                a, added, inputs, initial, lengths, return_sequences
+            )
+        before, last = states_before(a, added, initial, scan)
         final = last
         is_padded = length is None or length != count_blocks(inputs, T) * T
         if lengths is not None or is_padded:
@@ -344,6 +352,18 @@ class DiagonalSystem(System):
             outputs = ops.reshape(outputs, (batch, padded, self.output_dim))[:, :steps]
         else:
             outputs = self._last_output(blocks, final, lengths, T)
+        return outputs, unpack(final)
+
+    def _run_in_place(self, a, added, inputs, initial, lengths, return_sequences):
+        """`run_blocks` of single steps, which keeps the states after each of them."""
+        states, final = states_in_place(a, added, initial)
+        if lengths is not None:
+            found = last_step(states, lengths)
+            final = ops.where((lengths > 0)[:, None], found, initial)
+        if return_sequences:
+            outputs = self._outputs(states, inputs)
+        else:
+            outputs = self._last_output(inputs, final, lengths, 1)
         return outputs, unpack(final)
 
     def coefficient(self, T: int) -> Coefficient:

@@ -1,0 +1,171 @@
+"""The recurrence x ← a ⊙ x + b_t as a loop that writes the states over its inputs.
+
+States are those *after* each step: what is written needs what is read there, so that a
+compiler runs the loop in the memory of the inputs. States `before` each step, which
+blocks need, would be copies. States are packed (see `complex`).
+"""
+
+from functools import partial
+
+from keras import ops
+
+from keras_lru.backend import as_program, differentiated_as, function_with_gradient
+from keras_lru.backend.types import Tensor
+from keras_lru.ops.complex import Polar, conjugate, pack, unpack
+from keras_lru.ops.sequences import final_step, shift
+from keras_lru.ops.time_invariant import Coefficient, states_after, states_before
+
+
+def states_in_place(
+    a: Coefficient, b: Tensor, initial_state: Tensor, reverse: bool = False
+) -> tuple[Tensor, Tensor]:
+    """State after each step, and after the last, of `x ← a·x + b_t`.
+
+    Only where there is a `keras_lru.backend.has_loop_in_place`.
+
+    Args:
+        a: The coefficient, `(n,)`.
+        b: Inputs, packed, `(batch, time, 2·n)`, of one step at least.
+        initial_state: State before the first step, packed, `(batch, 2·n)`.
+        reverse: If true, time runs from the last step to the first.
+
+    Returns:
+        `(states, last)`: `(batch, time, 2·n)` and `(batch, 2·n)`.
+    """
+
+    def forward(value, log_modulus, angle, b, initial_state):
+        states, last = _states(value, b, initial_state, reverse=reverse)
+        return (states, last), (value, log_modulus, angle, initial_state, states)
+
+    def backward(saved, d_states, d_last):
+        _, log_modulus, angle, *_ = saved
+        adjoints = differentiated_as(
+            partial(_adjoints, reverse=reverse),
+            partial(_adjoints_by_states, stride=a.stride, reverse=reverse),
+        )
+        d_value, d_b, d_initial = adjoints(*saved, d_states, d_last)
+        zeros = ops.zeros_like(log_modulus), ops.zeros_like(angle)
+        return d_value, *zeros, d_b, d_initial
+
+    return function_with_gradient(forward, backward)(
+        pack(a.value), *a.polar, b, initial_state
+    )
+
+
+@as_program
+def _states(value, b, initial_state, *, reverse):
+    direct, cross = _factor(value)
+
+    def step(i, carry):
+        x, states = carry
+        t = _time(states, i, reverse)
+        x = direct * x + cross * _swap(x) + _read(states, t)
+        return x, _write(states, t, x)
+
+    start = _in_halves(initial_state), _in_halves(b)
+    last, states = ops.fori_loop(0, ops.shape(b)[1], step, start)
+    return _joined(states), _joined(last)
+
+
+@as_program
+def _adjoints(
+    value, log_modulus, angle, initial_state, states, d_states, d_last, *, reverse
+):
+    """Gradients for `value`, `b` and `initial_state`.
+
+    `g_t = conj(a)·g_(t+1) + d_t`, the gradient for `b_t`; that for `a` is the sum of
+    `conj(x_t)·g_(t+1)`, of which a step adds its own where it has read both.
+    """
+    del log_modulus, angle
+    direct, cross = _factor(value)
+    states, d_states, last, initial = map(
+        _in_halves, (states, d_states, d_last, initial_state)
+    )
+
+    def add(x, g, sums):
+        return sums[0] + x * g, sums[1] + x * _swap(g)
+
+    def decayed(g):
+        return direct * g - cross * _swap(g)
+
+    # What enters from behind is not decayed: before the loop it would take a copy.
+    def step(i, carry):
+        g, gradients, *sums = carry
+        t = _time(gradients, i, not reverse)
+        sums = add(_read(states, t), g, sums)
+        entering = ops.where(i == 0, last, zeros)
+        g = decayed(g) + (_read(gradients, t) + entering)
+        return g, _write(gradients, t, g), *sums
+
+    zeros = ops.zeros_like(last)
+    g, gradients, *sums = ops.fori_loop(
+        0, ops.shape(d_states)[1], step, (zeros, d_states, zeros, zeros)
+    )
+    same, crossed = (ops.sum(x, axis=0) for x in add(initial, g, sums))
+    d_value = ops.concatenate([same[0] + same[1], crossed[0] - crossed[1]])
+    return d_value, _joined(gradients), _joined(decayed(g))
+
+
+def _adjoints_by_states(
+    value,
+    log_modulus,
+    angle,
+    initial_state,
+    states,
+    d_states,
+    d_last,
+    *,
+    stride,
+    reverse,
+):
+    """The same by functions that are differentiated themselves."""
+    coefficient = Coefficient(unpack(value), Polar(log_modulus, angle), stride)
+    coefficient = coefficient.conjugate()
+    rest = d_states[:, 1:] if reverse else d_states[:, :-1]
+    final = ops.expand_dims(final_step(d_states, reverse) + d_last, 1)
+    d_states = ops.concatenate([final, rest] if reverse else [rest, final], axis=1)
+    zeros = ops.zeros_like(d_last)
+    before, first = states_before(coefficient, d_states, zeros, "chunked", not reverse)
+    gradients = states_after(before, first, not reverse)
+    started_from = conjugate(unpack(shift(states, initial_state, reverse)))
+    products = started_from * unpack(gradients)
+    d_value = pack(products.map(lambda x: ops.sum(x, axis=(0, 1))))
+    return d_value, gradients, pack(coefficient.value * unpack(first))
+
+
+# Two halves as rows of a matrix: exchanging them is then free.
+
+
+def _in_halves(x):
+    """Packed numbers `(…, 2·n)` as `(…, 2, n)`."""
+    shape = ops.shape(x)
+    return ops.reshape(x, (*shape[:-1], 2, x.shape[-1] // 2))
+
+
+def _joined(x):
+    shape = ops.shape(x)
+    return ops.reshape(x, (*shape[:-2], 2 * x.shape[-1]))
+
+
+def _swap(x):
+    return ops.flip(x, axis=-2)
+
+
+def _factor(value):
+    """`(direct, cross)`: `a · x` is `direct · x + cross · swap(x)`."""
+    real, imag = unpack(value)
+    return ops.stack([real, real]), ops.stack([-imag, imag])
+
+
+def _time(x, i, reverse):
+    """The step that is visited `i`-th."""
+    return ops.shape(x)[1] - 1 - i if reverse else i
+
+
+def _read(x, t):
+    batch, _, halves, n = ops.shape(x)
+    return ops.slice(x, (0, t, 0, 0), (batch, 1, halves, n))[:, 0]
+
+
+def _write(x, t, new):
+    return ops.slice_update(x, (0, t, 0, 0), ops.expand_dims(new, 1))
