@@ -18,8 +18,8 @@ SCANS = ("auto", *ALGORITHMS)
 # Largest block, and how many times the projections' products it may add. Where memory
 # traffic is what costs, as on a GPU or TPU, products are cheaper than states.
 _LIMITS = {"cpu": (4, 0.5), "accelerator": (16, 1.0)}
-# Complex states of all sequences from which a loop's step costs more than its start.
-_WIDE = 512
+# Complex states from which single steps in place cost less than blocks of two.
+_WIDE = 32
 
 
 def check_scan(scan: str) -> str:
@@ -109,9 +109,9 @@ def resolve_block_size(
         size = 1
         while 2 * size <= min(largest, affordable):
             size *= 2
-        is_wide = batch is None or batch * state_size >= _WIDE
-        if size == 2 and is_wide and runs_in_place("sequential", length, batch):
-            # What two steps at once save, their products cost more than.
+        # Where a loop over blocks costs a launch a step, those of four lose too.
+        loses = size == 2 or longest_loop() == 0
+        if loses and state_size >= _WIDE and runs_in_place("sequential", length, batch):
             size = 1
     return size if length is None else min(size, max(length, 1))
 
