@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras import ops
+from tensorflow.python.eager import record
 
 from keras_lru.backend.forward_only import forward_only, is_forward_only
 from keras_lru.backend.types import Tensor
@@ -98,10 +99,10 @@ def has_loop_in_place(batch: int | None) -> bool:
         batch: Sequences, `None` if unknown.
     """
     del batch
-    # In a graph, as a program of XLA's: in what runs eagerly each new shape would be
-    # compiled, and other formats have no loop.
-    in_graph = tf.inside_function() and not is_forward_only()
-    return in_graph and not has_accelerator()
+    # As a program of XLA's, in graphs that train: eagerly each new shape would be
+    # compiled, and of exports other formats have no such program.
+    trains = tf.inside_function() and record.could_possibly_record()
+    return trains and not is_forward_only() and not has_accelerator()
 
 
 def function_with_gradient(
@@ -225,9 +226,10 @@ def gelu(x: Tensor) -> Tensor:
 
         return x * cumulative, gradient
 
-    if is_forward_only():
-        return 0.5 * x * (1.0 + tf.math.erf(math.sqrt(0.5) * x))
-    return with_gradient(x)
+    if record.could_possibly_record():
+        return with_gradient(x)
+    # As LiteRT knows it.
+    return 0.5 * x * (1.0 + tf.math.erf(math.sqrt(0.5) * x))
 
 
 def arctan2(y: Tensor, x: Tensor) -> Tensor:
