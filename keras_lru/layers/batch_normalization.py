@@ -75,7 +75,7 @@ class BatchNormalization(Recomputed, keras.layers.BatchNormalization):
             )
 
     def call(self, inputs, training=None, mask=None):
-        if not (self._is_automatic and training and self.trainable):
+        if not (training and self.trainable) or getattr(self, "renorm", False):
             return super().call(inputs, training=training, mask=mask)
         inputs = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
         if mask is None and not is_replicated() and self._is_over_features(inputs):
@@ -91,9 +91,7 @@ class BatchNormalization(Recomputed, keras.layers.BatchNormalization):
                 scale=self._cast(self.gamma, inputs),
                 epsilon=self.epsilon,
             )
-        step = ops.convert_to_tensor(self.updates)
-        momentum = ops.minimum((1.0 + step) / (10.0 + step), self.momentum)
-        self.updates.assign(step + 1.0)
+        momentum = self._next_momentum()
         for moving, new in (
             (self.moving_mean, mean),
             (self.moving_variance, variance),
@@ -101,6 +99,13 @@ class BatchNormalization(Recomputed, keras.layers.BatchNormalization):
             old = ops.cast(moving, new.dtype)
             moving.assign(new + ops.cast(momentum, new.dtype) * (old - new))
         return ops.cast(outputs, self.compute_dtype)
+
+    def _next_momentum(self):
+        if not self._is_automatic:
+            return self.momentum
+        step = ops.convert_to_tensor(self.updates)
+        self.updates.assign(step + 1.0)
+        return ops.minimum((1.0 + step) / (10.0 + step), self.momentum)
 
     def _is_over_features(self, inputs):
         return self.axis in (-1, len(inputs.shape) - 1)
