@@ -150,7 +150,9 @@ def differentiated_as(function: Callable, other: Callable) -> Callable:
         def gradient(*upstream):
             return vector_jacobian_product(lambda args: other(*args), args, upstream)
 
-        return function(*args), gradient
+        # A tape of a tape would look for a gradient of what has none.
+        with record.stop_recording():
+            return function(*args), gradient
 
     return result
 

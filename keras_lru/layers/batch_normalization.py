@@ -104,8 +104,9 @@ class BatchNormalization(Recomputed, keras.layers.BatchNormalization):
         if not self._is_automatic:
             return self.momentum
         step = ops.convert_to_tensor(self.updates)
+        momentum = ops.minimum((1.0 + step) / (10.0 + step), self.momentum)
         self.updates.assign(step + 1.0)
-        return ops.minimum((1.0 + step) / (10.0 + step), self.momentum)
+        return momentum
 
     def _is_over_features(self, inputs):
         return self.axis in (-1, len(inputs.shape) - 1)

@@ -34,14 +34,18 @@ def states_in_place(
     """
 
     def forward(value, log_modulus, angle, b, initial_state):
-        states, last = _states(value, b, initial_state, reverse=reverse)
+        run = differentiated_as(
+            partial(_states, reverse=reverse),
+            partial(_states_in_chunks, stride=a.stride, reverse=reverse),
+        )
+        states, last = run(value, log_modulus, angle, b, initial_state)
         return (states, last), (value, log_modulus, angle, initial_state, states)
 
     def backward(saved, d_states, d_last):
         _, log_modulus, angle, *_ = saved
         adjoints = differentiated_as(
             partial(_adjoints, reverse=reverse),
-            partial(_adjoints_by_states, stride=a.stride, reverse=reverse),
+            partial(_adjoints_in_chunks, stride=a.stride, reverse=reverse),
         )
         d_value, d_b, d_initial = adjoints(*saved, d_states, d_last)
         zeros = ops.zeros_like(log_modulus), ops.zeros_like(angle)
@@ -53,7 +57,8 @@ def states_in_place(
 
 
 @as_program
-def _states(value, b, initial_state, *, reverse):
+def _states(value, log_modulus, angle, b, initial_state, *, reverse):
+    del log_modulus, angle
     direct, cross = _factor(value)
 
     def step(i, carry):
@@ -106,7 +111,16 @@ def _adjoints(
     return d_value, _joined(gradients), _joined(decayed(g))
 
 
-def _adjoints_by_states(
+# The same by functions that are differentiated themselves.
+
+
+def _states_in_chunks(value, log_modulus, angle, b, initial_state, *, stride, reverse):
+    coefficient = Coefficient(unpack(value), Polar(log_modulus, angle), stride)
+    before, last = states_before(coefficient, b, initial_state, "chunked", reverse)
+    return states_after(before, last, reverse), last
+
+
+def _adjoints_in_chunks(
     value,
     log_modulus,
     angle,
@@ -118,15 +132,19 @@ def _adjoints_by_states(
     stride,
     reverse,
 ):
-    """The same by functions that are differentiated themselves."""
-    coefficient = Coefficient(unpack(value), Polar(log_modulus, angle), stride)
-    coefficient = coefficient.conjugate()
+    polar = Polar(log_modulus, angle)
+    coefficient = Coefficient(unpack(value), polar, stride).conjugate()
     rest = d_states[:, 1:] if reverse else d_states[:, :-1]
     final = ops.expand_dims(final_step(d_states, reverse) + d_last, 1)
     d_states = ops.concatenate([final, rest] if reverse else [rest, final], axis=1)
-    zeros = ops.zeros_like(d_last)
-    before, first = states_before(coefficient, d_states, zeros, "chunked", not reverse)
-    gradients = states_after(before, first, not reverse)
+    gradients, first = _states_in_chunks(
+        pack(coefficient.value),
+        *coefficient.polar,
+        d_states,
+        ops.zeros_like(d_last),
+        stride=stride,
+        reverse=not reverse,
+    )
     started_from = conjugate(unpack(shift(states, initial_state, reverse)))
     products = started_from * unpack(gradients)
     d_value = pack(products.map(lambda x: ops.sum(x, axis=(0, 1))))

@@ -201,6 +201,6 @@ def test_a_block_keeps_eight_tensors_of_its_size():
     weights = [own for own, _ in variables]
     program = jax.jit(jax.grad(loss)).lower(weights, np.zeros(shape, "float32"))
     kept = program.compile().memory_analysis().temp_size_in_bytes
-    # Its input, its normal form, the states (two), what GELU and the gate read (two) and
-    # the gate's two factors; and a few on the way of one block.
+    # Its input, its normal form, the states (two), what GELU and the gate read (two)
+    # and the gate's two factors; and a few on the way of one block.
     assert kept < (8 * depth + 6) * 4 * np.prod(shape)
