@@ -3,6 +3,7 @@
 What it would move and keep is exact and repeatable; it says nothing of seconds.
 """
 
+import contextlib
 import importlib
 import itertools
 import os
@@ -81,7 +82,11 @@ def _as_on_an_accelerator():
     """What `"auto"` takes is what it would take on the device, which is not there."""
     from unittest import mock
 
-    return mock.patch("keras_lru.ops.algorithm.has_accelerator", return_value=True)
+    stack = contextlib.ExitStack()
+    for module in ("ops.algorithm", "backend.jax"):
+        name = f"keras_lru.{module}.has_accelerator"
+        stack.enter_context(mock.patch(name, return_value=True))
+    return stack
 
 
 def run(suite, only=""):

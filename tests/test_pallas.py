@@ -18,7 +18,8 @@ SHAPES = [(1, 1, 1), (2, 16, 32), (9, 37, 33)]
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 @pytest.mark.parametrize("varies", [False, True], ids=["constant", "varying"])
 @pytest.mark.parametrize("parts", [1, 2], ids=["real", "complex"])
-def test_matches_the_loop(monkeypatch, device, reverse, varies, parts):
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_matches_the_loop(monkeypatch, device, reverse, varies, parts, after):
     from keras_lru.backend import pallas
 
     # So that a TPU's program gets several stretches of time.
@@ -31,19 +32,22 @@ def test_matches_the_loop(monkeypatch, device, reverse, varies, parts):
         b = rng.normal(size=shape).astype("float32")
         state = rng.normal(size=(batch, parts * n)).astype("float32")
         run = getattr(pallas, f"on_{device}")
-        before, last = run(a, b, state, parts, reverse, interpret=True)
+        entering = state
+        if after:
+            first = a[:, -1 if reverse else 0] if varies else a
+            entering = packed(numbers(first, parts) * numbers(state, parts), parts)
+        states, last = run(a, b, entering, parts, reverse, after, interpret=True)
 
         expected, end = naive.linear_recurrence(
             *(numbers(x, parts) for x in (a, b, state)), reverse
         )
         begin = numbers(state, parts)[:, None]
-        expected = (
-            np.concatenate([expected[:, 1:], begin], axis=1)
-            if reverse
-            else np.concatenate([begin, expected[:, :-1]], axis=1)
-        )
+        if not after and reverse:
+            expected = np.concatenate([expected[:, 1:], begin], axis=1)
+        elif not after:
+            expected = np.concatenate([begin, expected[:, :-1]], axis=1)
         # float32 keeps 6e-8 of sums below 20.
-        np.testing.assert_allclose(numbers(before, parts), expected, atol=5e-6)
+        np.testing.assert_allclose(numbers(states, parts), expected, atol=5e-6)
         np.testing.assert_allclose(numbers(last, parts), end, atol=5e-6)
 
 
@@ -54,6 +58,12 @@ def numbers(x, parts):
         return x
     n = x.shape[-1] // 2
     return x[..., :n] + 1j * x[..., n:]
+
+
+def packed(x, parts):
+    """Packed real numbers, in single precision."""
+    x = x if parts == 1 else np.concatenate([x.real, x.imag], axis=-1)
+    return x.astype("float32")
 
 
 @pytest.mark.skipif(IS_JAX, reason="JAX has Pallas")

@@ -275,7 +275,7 @@ def has_value(x: Any) -> bool:
 
 
 def recurrence_kernel(
-    a: Tensor, b: Tensor, state: Tensor, parts: int, reverse: bool
+    a: Tensor, b: Tensor, state: Tensor, parts: int, reverse: bool, after: bool = False
 ) -> tuple[Tensor, Tensor]:
     """None: see `has_recurrence_kernel`."""
     raise NotImplementedError("There is no kernel of recurrences on this backend.")

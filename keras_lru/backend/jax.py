@@ -482,7 +482,7 @@ def has_value(x: Any) -> bool:
 
 
 def recurrence_kernel(
-    a: Tensor, b: Tensor, state: Tensor, parts: int, reverse: bool
+    a: Tensor, b: Tensor, state: Tensor, parts: int, reverse: bool, after: bool = False
 ) -> tuple[Tensor, Tensor]:
     """States before each step, and after the last, of `x ← a ⊙ x + b_t`, as one kernel.
 
@@ -494,6 +494,8 @@ def recurrence_kernel(
         state: `(batch, features)`.
         parts: 2 if features are packed complex numbers, 1 if they are real ones.
         reverse: Whether time runs from the last step to the first.
+        after: Whether to return states after each step. What enters the first one is
+            then `state` as it is, and not `a ⊙ state`.
 
     Returns:
         `(batch, time, features)` and `(batch, features)`. To be differentiated by hand.
@@ -501,7 +503,7 @@ def recurrence_kernel(
     # Imported where it is used: it takes a second.
     from keras_lru.backend import pallas
 
-    return pallas.recurrence(a, b, state, parts, reverse)
+    return pallas.recurrence(a, b, state, parts, reverse, after)
 
 
 def doubling_loop(cond: Callable, body: Callable, loop_vars: tuple) -> tuple:

@@ -26,7 +26,7 @@ _STEPS_BYTES = 8_000_000
 
 
 def recurrence(
-    a: Tensor, b: Tensor, state: Tensor, parts: int, reverse: bool
+    a: Tensor, b: Tensor, state: Tensor, parts: int, reverse: bool, after: bool = False
 ) -> tuple[Tensor, Tensor]:
     """`keras_lru.backend.recurrence_kernel`, for the device that a program is for.
 
@@ -37,7 +37,9 @@ def recurrence(
         return jnp.zeros_like(b), state
 
     def on(run, interpret=False):
-        return functools.partial(run, parts=parts, reverse=reverse, interpret=interpret)
+        return functools.partial(
+            run, parts=parts, reverse=reverse, after=after, interpret=interpret
+        )
 
     return lax.platform_dependent(
         a, b, state, cpu=on(on_tpu, True), tpu=on(on_tpu), default=on(on_gpu)
@@ -72,13 +74,14 @@ def on_gpu(
     state: Tensor,
     parts: int,
     reverse: bool,
+    after: bool = False,
     interpret: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """`recurrence` for a GPU; `interpret` runs it as JAX's operations, anywhere."""
     batch, _, features = b.shape
     groups = pl.cdiv(features // parts, _WIDTH)
     return pl.pallas_call(
-        functools.partial(_gpu_program, parts=parts, reverse=reverse),
+        functools.partial(_gpu_program, parts=parts, reverse=reverse, after=after),
         grid=(batch, groups),
         out_shape=_like(b, state),
         compiler_params=triton.CompilerParams(num_warps=_WIDTH // 32),
@@ -88,7 +91,9 @@ def on_gpu(
     )(a, b, state)
 
 
-def _gpu_program(a_ref, b_ref, state_ref, before_ref, last_ref, *, parts, reverse):
+def _gpu_program(
+    a_ref, b_ref, state_ref, states_ref, last_ref, *, parts, reverse, after
+):
     length, features = b_ref.shape[1:]
     n = features // parts
     row = pl.program_id(0)
@@ -113,15 +118,24 @@ def _gpu_program(a_ref, b_ref, state_ref, before_ref, last_ref, *, parts, revers
         # All of them before the first is used: a read takes as long as many steps.
         inputs = [read(b_ref, row, t) for t in steps]
         factors = [read(a_ref, row, t) if varies else constant for t in steps]
-        for t, a, b in zip(steps, factors, inputs, strict=True):
-            write(before_ref, state, row, t)
-            state = [x + y for x, y in zip(_times(a, state), b, strict=True)]
+        for k, (t, a, b) in enumerate(zip(steps, factors, inputs, strict=True)):
+            if not after:
+                write(states_ref, state, row, t)
+            decayed = _times(a, state)
+            if after:
+                is_first = first + k == 0
+                decayed = [
+                    jnp.where(is_first, x, y)
+                    for x, y in zip(entering, decayed, strict=True)
+                ]
+            state = [x + y for x, y in zip(decayed, b, strict=True)]
+            if after:
+                write(states_ref, state, row, t)
         return state
 
     rounds, rest = divmod(length, _AHEAD)
-    state = lax.fori_loop(
-        0, rounds, lambda i, x: run(i * _AHEAD, _AHEAD, x), read(state_ref, row)
-    )
+    entering = read(state_ref, row)
+    state = lax.fori_loop(0, rounds, lambda i, x: run(i * _AHEAD, _AHEAD, x), entering)
     write(last_ref, run(rounds * _AHEAD, rest, state), row)
 
 
@@ -144,6 +158,7 @@ def on_tpu(
     state: Tensor,
     parts: int,
     reverse: bool,
+    after: bool = False,
     interpret: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """`recurrence` for a TPU; `interpret` runs it as JAX's operations, anywhere."""
@@ -161,7 +176,9 @@ def on_tpu(
     states = pl.BlockSpec((rows, features), lambda i, _: (i, 0))
     everywhere = pl.BlockSpec((1, features), lambda i, j: (0, 0))
     return pl.pallas_call(
-        functools.partial(_tpu_program, length=length, parts=parts, reverse=reverse),
+        functools.partial(
+            _tpu_program, length=length, parts=parts, reverse=reverse, after=after
+        ),
         grid=(pl.cdiv(batch, rows), stretches),
         in_specs=[sequences if varies else everywhere, sequences, states],
         out_specs=[sequences, states],
@@ -177,14 +194,26 @@ def on_tpu(
 
 
 def _tpu_program(
-    a_ref, b_ref, state_ref, before_ref, last_ref, kept_ref, *, length, parts, reverse
+    a_ref,
+    b_ref,
+    state_ref,
+    states_ref,
+    last_ref,
+    kept_ref,
+    *,
+    length,
+    parts,
+    reverse,
+    after,
 ):
     steps = b_ref.shape[1]
     varies = len(a_ref.shape) == 3
     stretch = _in_time(pl.program_id(1), pl.num_programs(1), reverse)
     count = jnp.minimum(steps, length - stretch * steps)
 
-    @pl.when(pl.program_id(1) == 0)
+    is_start = pl.program_id(1) == 0
+
+    @pl.when(is_start)
     def _():
         kept_ref[...] = state_ref[...]
 
@@ -192,9 +221,14 @@ def _tpu_program(
 
     def step(i, state):
         t = _in_time(i, count, reverse)
-        before_ref[:, t] = state
         times = constant or _product_with(a_ref[:, t], parts)
-        return times(state) + b_ref[:, t]
+        if not after:
+            states_ref[:, t] = state
+            return times(state) + b_ref[:, t]
+        enters = is_start & (i == 0)
+        state = jnp.where(enters, state, times(state)) + b_ref[:, t]
+        states_ref[:, t] = state
+        return state
 
     kept_ref[...] = lax.fori_loop(0, count, step, kept_ref[...])
     last_ref[...] = kept_ref[...]

@@ -10,6 +10,7 @@ from keras_lru.backend import (
     has_loop_in_place,
     has_recurrence_kernel,
     longest_loop,
+    time_shards,
 )
 from keras_lru.checks import check_choice, is_number
 from keras_lru.ops.time_invariant import ALGORITHMS, CHUNK
@@ -60,7 +61,7 @@ def resolve_scan(
     if scan == "auto":
         if has_accelerator():
             scan = "associative"
-        elif of_steps and runs_in_place("sequential", length, batch):
+        elif of_steps and takes_single_steps("sequential", length, batch):
             scan = "sequential"
         else:
             limit = longest_loop() if length is None or batch is not None else 0
@@ -73,9 +74,16 @@ def resolve_scan(
     return scan
 
 
-def runs_in_place(scan: str, length: int | None, batch: int | None) -> bool:
-    """Whether single steps run by `keras_lru.ops.in_place`."""
-    return scan == "sequential" and length is not None and has_loop_in_place(batch)
+def takes_single_steps(scan: str, length: int | None, batch: int | None) -> bool:
+    """Whether `keras_lru.ops.single_steps` solves a recurrence that is not of blocks.
+
+    A kernel is made for one number of sequences, which do not lie split.
+    """
+    if length is None:
+        return False
+    if scan == "pallas":
+        return batch is not None and time_shards() == 1
+    return scan == "sequential" and has_loop_in_place(batch)
 
 
 def resolve_varying_scan(scan: str, length: int | None) -> str:
@@ -111,7 +119,8 @@ def resolve_block_size(
             size *= 2
         # Where a loop over blocks costs a launch a step, those of four lose too.
         loses = size == 2 or longest_loop() == 0
-        if loses and state_size >= _WIDE and runs_in_place("sequential", length, batch):
+        is_wide = state_size >= _WIDE
+        if loses and is_wide and takes_single_steps("sequential", length, batch):
             size = 1
     return size if length is None else min(size, max(length, 1))
 

@@ -18,9 +18,8 @@ from keras import ops
 from keras_lru.backend import compiled, time_shards
 from keras_lru.backend.types import Tensor
 from keras_lru.checks import check_floating, check_shape
-from keras_lru.ops.algorithm import resolve_scan, runs_in_place
+from keras_lru.ops.algorithm import resolve_scan, takes_single_steps
 from keras_lru.ops.complex import Complex, Polar, pack, unpack
-from keras_lru.ops.in_place import states_in_place
 from keras_lru.ops.irregular import (
     begin_with,
     input_scale,
@@ -42,6 +41,7 @@ from keras_lru.ops.sequences import (
     whole_lengths,
     zero_without_steps,
 )
+from keras_lru.ops.single_steps import states_of_steps
 from keras_lru.ops.system import System
 from keras_lru.ops.time_invariant import Coefficient, states_after, states_before
 
@@ -335,9 +335,9 @@ class DiagonalSystem(System):
 
         blocks = into_blocks(inputs, T)
         a, added = self.coefficient(T), self.read(blocks, T)
-        if T == 1 and runs_in_place(scan, length, static_size(inputs, 0)):
-            return self._run_in_place(
-                a, added, inputs, initial, lengths, return_sequences
+        if T == 1 and takes_single_steps(scan, length, static_size(inputs, 0)):
+            return self._run_unblocked(
+                a, added, inputs, initial, lengths, return_sequences, scan
             )
         before, last = states_before(a, added, initial, scan)
         final = last
@@ -354,9 +354,11 @@ class DiagonalSystem(System):
             outputs = self._last_output(blocks, final, lengths, T)
         return outputs, unpack(final)
 
-    def _run_in_place(self, a, added, inputs, initial, lengths, return_sequences):
+    def _run_unblocked(
+        self, a, added, inputs, initial, lengths, return_sequences, scan
+    ):
         """`run_blocks` of single steps, which keeps the states after each of them."""
-        states, final = states_in_place(a, added, initial)
+        states, final = states_of_steps(a, added, initial, scan)
         if lengths is not None:
             found = last_step(states, lengths)
             final = ops.where((lengths > 0)[:, None], found, initial)

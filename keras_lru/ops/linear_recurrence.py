@@ -7,10 +7,10 @@ from keras import ops, tree
 from keras_lru.backend import compiled
 from keras_lru.backend.types import Tensor
 from keras_lru.checks import check_floating, check_shape
-from keras_lru.ops.algorithm import check_scan, resolve_scan, runs_in_place
+from keras_lru.ops.algorithm import check_scan, resolve_scan, takes_single_steps
 from keras_lru.ops.complex import Complex, pack, to_polar, unpack
-from keras_lru.ops.in_place import states_in_place
 from keras_lru.ops.sequences import final_step, pad_time, static_size
+from keras_lru.ops.single_steps import states_of_steps
 from keras_lru.ops.time_invariant import Coefficient, states_after, states_before
 from keras_lru.ops.time_varying import VaryingRecurrence
 
@@ -157,8 +157,8 @@ def _with_constant(take, a, b, initial, reverse, scan, keep):
     coefficient = Coefficient(take(a), to_polar(take(a)))
     batch, length = static_size(b, 0), static_size(b, 1)
     scan = resolve_scan(scan, length, batch, of_steps=True)
-    if keep is None and runs_in_place(scan, length, batch):
-        return states_in_place(coefficient, b, initial, reverse)
+    if keep is None and takes_single_steps(scan, length, batch):
+        return states_of_steps(coefficient, b, initial, scan, reverse)
     before, last = states_before(coefficient, b, initial, scan, reverse, keep)
     return states_after(before, last, reverse), last
 

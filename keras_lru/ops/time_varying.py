@@ -123,8 +123,9 @@ class VaryingRecurrence:
         if scan == "sequential":
             return self._sequential(a, b, initial_state, reverse)
         if scan == "pallas" and static_size(b, 0) is not None:
-            before, last = recurrence_kernel(a, b, initial_state, self.parts, reverse)
-            return states_after(before, last, reverse)
+            first = self._take(final_step(a, not reverse))
+            entering = pack(self._times(first, self._take(initial_state)))
+            return recurrence_kernel(a, b, entering, self.parts, reverse, after=True)[0]
         if scan == "chunked" and static_size(b, 1) is not None:
             return self._chunked(a, b, initial_state, reverse)
         return self._associative(a, b, initial_state, reverse)

@@ -1,50 +1,65 @@
-"""The recurrence x ← a ⊙ x + b_t as a loop that writes the states over its inputs.
+"""The recurrence x ← a ⊙ x + b_t of single steps: states *after* each of them.
 
-States are those *after* each step: what is written needs what is read there, so that a
-compiler runs the loop in the memory of the inputs. States `before` each step, which
-blocks need, would be copies. States are packed (see `complex`).
+States `before` each step, which blocks need, would be a copy of these. Two algorithms:
+
+- `sequential`: a loop that writes the states over its inputs. What is written needs
+  what is read there, so that a compiler runs it in the memory of the inputs.
+- `pallas`: a kernel.
+
+States are packed (see `complex`).
 """
 
 from functools import partial
 
 from keras import ops
 
-from keras_lru.backend import as_program, differentiated_as, function_with_gradient
+from keras_lru.backend import (
+    as_program,
+    differentiated_as,
+    function_with_gradient,
+    recurrence_kernel,
+)
 from keras_lru.backend.types import Tensor
 from keras_lru.ops.complex import Polar, conjugate, pack, unpack
 from keras_lru.ops.sequences import final_step, shift
 from keras_lru.ops.time_invariant import Coefficient, states_after, states_before
 
 
-def states_in_place(
-    a: Coefficient, b: Tensor, initial_state: Tensor, reverse: bool = False
+def states_of_steps(
+    a: Coefficient,
+    b: Tensor,
+    initial_state: Tensor,
+    algorithm: str,
+    reverse: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """State after each step, and after the last, of `x ← a·x + b_t`.
 
-    Only where there is a `keras_lru.backend.has_loop_in_place`.
+    Only where `keras_lru.ops.algorithm.takes_single_steps` says so.
 
     Args:
         a: The coefficient, `(n,)`.
         b: Inputs, packed, `(batch, time, 2·n)`, of one step at least.
         initial_state: State before the first step, packed, `(batch, 2·n)`.
+        algorithm: `"sequential"` or `"pallas"`.
         reverse: If true, time runs from the last step to the first.
 
     Returns:
         `(states, last)`: `(batch, time, 2·n)` and `(batch, 2·n)`.
     """
+    run, run_back = _RUN[algorithm]
 
     def forward(value, log_modulus, angle, b, initial_state):
-        run = differentiated_as(
-            partial(_states, reverse=reverse),
+        solve = differentiated_as(
+            partial(run, reverse=reverse),
             partial(_states_in_chunks, stride=a.stride, reverse=reverse),
         )
-        states, last = run(value, log_modulus, angle, b, initial_state)
+        states, last = solve(value, log_modulus, angle, b, initial_state)
         return (states, last), (value, log_modulus, angle, initial_state, states)
 
     def backward(saved, d_states, d_last):
         _, log_modulus, angle, *_ = saved
         adjoints = differentiated_as(
-            partial(_adjoints, reverse=reverse),
+            partial(run_back, reverse=reverse),
             partial(_adjoints_in_chunks, stride=a.stride, reverse=reverse),
         )
         d_value, d_b, d_initial = adjoints(*saved, d_states, d_last)
@@ -54,6 +69,9 @@ def states_in_place(
     return function_with_gradient(forward, backward)(
         pack(a.value), *a.polar, b, initial_state
     )
+
+
+# Loops
 
 
 @as_program
@@ -111,6 +129,34 @@ def _adjoints(
     return d_value, _joined(gradients), _joined(decayed(g))
 
 
+# Kernels: what enters the first step is not decayed.
+
+
+def _states_by_kernel(value, log_modulus, angle, b, initial_state, *, reverse):
+    del log_modulus, angle
+    entering = pack(unpack(value) * unpack(initial_state))
+    return recurrence_kernel(value, b, entering, 2, reverse, after=True)
+
+
+def _adjoints_by_kernel(
+    value, log_modulus, angle, initial_state, states, d_states, d_last, *, reverse
+):
+    del log_modulus, angle
+    value = conjugate(unpack(value))
+    gradients, first = recurrence_kernel(
+        pack(value), d_states, d_last, 2, not reverse, after=True
+    )
+    d_value = _sum_of_products(states, initial_state, gradients, reverse)
+    return d_value, gradients, pack(value * unpack(first))
+
+
+def _sum_of_products(states, initial_state, gradients, reverse):
+    """Gradient for `a`: the sum of what steps started from, times their adjoints."""
+    started_from = conjugate(unpack(shift(states, initial_state, reverse)))
+    products = started_from * unpack(gradients)
+    return pack(products.map(lambda x: ops.sum(x, axis=(0, 1))))
+
+
 # The same by functions that are differentiated themselves.
 
 
@@ -145,9 +191,7 @@ def _adjoints_in_chunks(
         stride=stride,
         reverse=not reverse,
     )
-    started_from = conjugate(unpack(shift(states, initial_state, reverse)))
-    products = started_from * unpack(gradients)
-    d_value = pack(products.map(lambda x: ops.sum(x, axis=(0, 1))))
+    d_value = _sum_of_products(states, initial_state, gradients, reverse)
     return d_value, gradients, pack(coefficient.value * unpack(first))
 
 
@@ -187,3 +231,9 @@ def _read(x, t):
 
 def _write(x, t, new):
     return ops.slice_update(x, (0, t, 0, 0), ops.expand_dims(new, 1))
+
+
+_RUN = {
+    "sequential": (_states, _adjoints),
+    "pallas": (_states_by_kernel, _adjoints_by_kernel),
+}
