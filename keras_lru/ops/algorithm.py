@@ -19,8 +19,9 @@ SCANS = ("auto", *ALGORITHMS)
 # Largest block, and how many times the projections' products it may add. Where memory
 # traffic is what costs, as on a GPU or TPU, products are cheaper than states.
 _LIMITS = {"cpu": (4, 0.5), "accelerator": (16, 1.0)}
-# Complex states from which single steps in place cost less than blocks of two.
-_WIDE = 32
+# Complex states, of one sequence and of all, from which single steps in place cost less
+# than blocks of two: a step of the loop has a cost of its own.
+_WIDE = (32, 128)
 
 
 def check_scan(scan: str) -> str:
@@ -119,7 +120,9 @@ def resolve_block_size(
             size *= 2
         # Where a loop over blocks costs a launch a step, those of four lose too.
         loses = size == 2 or longest_loop() == 0
-        is_wide = state_size >= _WIDE
+        # An unknown batch is one of many in training.
+        all_states = _WIDE[1] if batch is None else batch * state_size
+        is_wide = state_size >= _WIDE[0] and all_states >= _WIDE[1]
         if loses and is_wide and takes_single_steps("sequential", length, batch):
             size = 1
     return size if length is None else min(size, max(length, 1))

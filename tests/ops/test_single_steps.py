@@ -153,28 +153,32 @@ def test_batches_of_any_size_run_by_one_graph():
 
 @only_with_a_loop
 @pytest.mark.parametrize(
-    ("states", "length", "loop", "expected"),
+    ("states", "batch", "length", "loop", "expected"),
     [
-        (128, 100, None, 1),
+        (128, 8, 100, None, 1),
+        (128, None, 100, None, 1),
         # A step's own cost is more than what it computes.
-        (16, 100, None, 2),
-        (128, None, None, 2),
-        (256, 100, None, 4),
+        (16, 8, 100, None, 2),
+        (64, 1, 100, None, 2),
+        (128, 8, None, None, 2),
+        (256, 8, 100, None, 4),
         # Where a loop over blocks is slow.
-        (256, 100, 0, 1),
+        (256, 8, 100, 0, 1),
     ],
 )
 def test_auto_takes_single_steps_where_they_run_in_place(
-    monkeypatch, states, length, loop, expected
+    monkeypatch, states, batch, length, loop, expected
 ):
-    monkeypatch.setattr(algorithm, "has_loop_in_place", lambda batch: batch == 8)
+    monkeypatch.setattr(algorithm, "has_loop_in_place", lambda batch: True)
     monkeypatch.setattr(algorithm, "longest_loop", lambda: loop)
     monkeypatch.setattr(algorithm, "has_accelerator", lambda: False)
     sizes = min(states, 128), min(states, 128), states
-    found = algorithm.resolve_block_size("auto", length, *sizes, batch=8)
+    found = algorithm.resolve_block_size("auto", length, *sizes, batch=batch)
     assert found == expected
     if length is not None and expected == 1:
-        assert algorithm.resolve_scan("auto", length, 8, of_steps=True) == "sequential"
+        assert (
+            algorithm.resolve_scan("auto", length, batch, of_steps=True) == "sequential"
+        )
 
 
 @pytest.mark.skipif(BACKEND != "jax", reason="what XLA counts")
