@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras import ops
-from tensorflow.python.eager import record
+from tensorflow.python.eager import forwardprop_util, record
 
 from keras_lru.backend.forward_only import forward_only, is_forward_only
 from keras_lru.backend.types import Tensor
@@ -102,7 +102,7 @@ def has_loop_in_place(batch: int | None) -> bool:
     # As a program of XLA's, in graphs that train: eagerly each new shape would be
     # compiled, and of exports other formats have no such program.
     trains = tf.inside_function() and record.could_possibly_record()
-    return trains and not is_forward_only() and not has_accelerator()
+    return trains and not (_is_mapped() or is_forward_only() or has_accelerator())
 
 
 def function_with_gradient(
@@ -154,7 +154,18 @@ def differentiated_as(function: Callable, other: Callable) -> Callable:
         with record.stop_recording():
             return function(*args), gradient
 
-    return result
+    def call(*args):
+        # A `tf.autodiff.ForwardAccumulator` reads operations too.
+        is_accumulated = bool(forwardprop_util.pack_tangents(list(args)).tangents)
+        return (other if is_accumulated or _is_mapped() else result)(*args)
+
+    return call
+
+
+def _is_mapped():
+    """Whether `tf.vectorized_map` or a Jacobian takes apart what is traced."""
+    scope = tf.compat.v1.get_default_graph().get_name_scope()
+    return tf.inside_function() and "loop_body" in scope.split("/")
 
 
 def for_two_uses(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -75,7 +75,10 @@ class BatchNormalization(Recomputed, keras.layers.BatchNormalization):
             )
 
     def call(self, inputs, training=None, mask=None):
-        if not (training and self.trainable) or getattr(self, "renorm", False):
+        as_keras = getattr(self, "renorm", False) or (
+            mask is not None and not self._is_automatic
+        )
+        if as_keras or not (training and self.trainable):
             return super().call(inputs, training=training, mask=mask)
         inputs = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
         if mask is None and not is_replicated() and self._is_over_features(inputs):

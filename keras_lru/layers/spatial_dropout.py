@@ -7,7 +7,7 @@ from keras import ops
 class SpatialDropout(keras.layers.SpatialDropout1D):
     """`keras.layers.SpatialDropout1D`, which makes no tensor of zeros to choose from.
 
-    It drops the same features for the same seed.
+    It drops the same features for the same seed. An infinity that is dropped is NaN.
 
     Args:
         rate: Fraction of the features to drop, in `[0, 1)`.

@@ -11,6 +11,7 @@ States are packed (see `complex`).
 
 from functools import partial
 
+import keras
 from keras import ops
 
 from keras_lru.backend import (
@@ -105,7 +106,11 @@ def _adjoints(
         _in_halves, (states, d_states, d_last, initial_state)
     )
 
+    # Of half precision a sum over time would lose what it adds.
+    wide = keras.backend.result_type(value.dtype, "float32")
+
     def add(x, g, sums):
+        x, g = ops.cast(x, wide), ops.cast(g, wide)
         return sums[0] + x * g, sums[1] + x * _swap(g)
 
     def decayed(g):
@@ -121,11 +126,13 @@ def _adjoints(
         return g, _write(gradients, t, g), *sums
 
     zeros = ops.zeros_like(last)
+    sums = [ops.cast(zeros, wide)] * 2
     g, gradients, *sums = ops.fori_loop(
-        0, ops.shape(d_states)[1], step, (zeros, d_states, zeros, zeros)
+        0, ops.shape(d_states)[1], step, (zeros, d_states, *sums)
     )
     same, crossed = (ops.sum(x, axis=0) for x in add(initial, g, sums))
     d_value = ops.concatenate([same[0] + same[1], crossed[0] - crossed[1]])
+    d_value = ops.cast(d_value, value.dtype)
     return d_value, _joined(gradients), _joined(decayed(g))
 
 

@@ -151,6 +151,68 @@ def test_batches_of_any_size_run_by_one_graph():
     assert train(x[:0]).shape == (0, 9, 5)
 
 
+def _forward_mode(tf, made, x):
+    with tf.autodiff.ForwardAccumulator(x, tf.ones_like(x)) as accumulator:
+        y = tf.sin(made(x))
+    return accumulator.jvp(y)
+
+
+def _forward_over_reverse(tf, made, x):
+    with tf.autodiff.ForwardAccumulator(x, tf.ones_like(x)) as accumulator:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = tf.sin(made(x))
+        slope = tape.gradient(y, x)
+    return accumulator.jvp(slope)
+
+
+def _around_a_map(tf, made, x):
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = tf.sin(tf.vectorized_map(lambda row: made(row[None])[0], x))
+    return tape.gradient(y, x)
+
+
+def _around_a_jacobian(tf, made, x):
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = tf.sin(made(x))[:, -1]
+        jacobian = tape.batch_jacobian(y, x)
+    return outer.gradient(jacobian**2, x)
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's transforms")
+@pytest.mark.parametrize(
+    "transform",
+    [_forward_mode, _forward_over_reverse, _around_a_map, _around_a_jacobian],
+)
+def test_transforms_see_operations_and_no_program(transform):
+    import tensorflow as tf
+
+    made = layer()
+    x = tf.constant(np.random.default_rng(0).normal(size=(2, 6, 5)), "float32")
+    found = tf.function(lambda x: transform(tf, made, x))(x).numpy()
+    expected = transform(tf, made, x).numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="JAX's alone runs it eagerly")
+def test_half_precision_adds_up_in_single():
+    # Exact in half precision, of which a sum over time would lose most.
+    a, b = (0.5, 0.0), (np.ones((1, 4000, 1)), np.zeros((1, 4000, 1)))
+
+    def loss(re, im):
+        states, _ = linear_recurrence((re, im), [ops.cast(x, "bfloat16") for x in b])
+        return ops.sum(ops.cast(states[0], "float32"))
+
+    parts = [ops.cast(np.float32([x]), "bfloat16") for x in a]
+    found = differentiate.gradients(loss, *parts)[0]
+    # x = 2, and so is each adjoint but for the ends.
+    assert abs(float(found[0]) / (4 * 4000) - 1) < 0.01
+
+
 @only_with_a_loop
 @pytest.mark.parametrize(
     ("states", "batch", "length", "loop", "expected"),
