@@ -39,7 +39,7 @@ def operations(function, *tensors):
 
 
 def layer(**arguments):
-    made = LRU(5, 32, return_sequences=True, seed=1, **arguments)
+    made = LRU(5, 64, return_sequences=True, seed=1, **arguments)
     made.build((None, None, 5))
     return made
 
@@ -179,8 +179,8 @@ def _around_a_jacobian(tf, made, x):
         with tf.GradientTape() as tape:
             tape.watch(x)
             y = tf.sin(made(x))[:, -1]
-        jacobian = tape.batch_jacobian(y, x)
-    return outer.gradient(jacobian**2, x)
+        squares = tape.batch_jacobian(y, x) ** 2
+    return outer.gradient(squares, x)
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's transforms")
