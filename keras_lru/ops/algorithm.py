@@ -21,7 +21,8 @@ SCANS = ("auto", *ALGORITHMS)
 _LIMITS = {"cpu": (4, 0.5), "accelerator": (16, 1.0)}
 # Complex states, of one sequence and of all, from which single steps in place cost less
 # than blocks of two: a step of the loop has a cost of its own.
-_WIDE = (32, 128)
+_WIDE = 32
+_WIDE_IN_ALL = 128
 
 
 def check_scan(scan: str) -> str:
@@ -121,8 +122,8 @@ def resolve_block_size(
         # Where a loop over blocks costs a launch a step, those of four lose too.
         loses = size == 2 or longest_loop() == 0
         # An unknown batch is one of many in training.
-        all_states = _WIDE[1] if batch is None else batch * state_size
-        is_wide = state_size >= _WIDE[0] and all_states >= _WIDE[1]
+        all_states = _WIDE_IN_ALL if batch is None else batch * state_size
+        is_wide = state_size >= _WIDE and all_states >= _WIDE_IN_ALL
         if loses and is_wide and takes_single_steps("sequential", length, batch):
             size = 1
     return size if length is None else min(size, max(length, 1))
